@@ -1,0 +1,1 @@
+"""What we answer: HTTP, command line and policy, built on models and index."""
