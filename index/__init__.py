@@ -1,0 +1,1 @@
+"""What we know: the catalog (the durable truth) and the views that answer searches from it."""

@@ -1,0 +1,81 @@
+"""
+Repeated requests, answered as they were the first time.
+
+Written in the transaction of the request itself: there is no instant at which a request was carried out and its
+repetition would not be recognised.
+"""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from index.catalog.tables import idempotency
+from index.errors import IdempotencyConflict
+from index.records import Added, Idempotency, Item, ItemId, ItemKind, ItemState, SpaceId, Version
+
+KEPT_FOR = timedelta(hours=24)
+
+
+def find(connection: Connection, request: Idempotency, now: datetime) -> Added | None:
+    """
+    What the same request was answered.
+
+    Raises:
+        IdempotencyConflict: the key was used for another request.
+    """
+    query = select(idempotency.c.request_digest, idempotency.c.answer).where(
+        idempotency.c.scope == request.scope,
+        idempotency.c.key == request.key,
+        idempotency.c.created_at > now - KEPT_FOR,
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    if row.request_digest != request.request_digest:
+        raise IdempotencyConflict("This Idempotency-Key was used for another request; choose a new one.")
+    return _added(row.answer)
+
+
+def keep(connection: Connection, request: Idempotency, answer: Added, now: datetime) -> None:
+    connection.execute(delete(idempotency).where(idempotency.c.created_at <= now - KEPT_FOR))
+    connection.execute(
+        insert(idempotency).values(
+            scope=request.scope,
+            key=request.key,
+            request_digest=request.request_digest,
+            answer=_json(answer),
+            created_at=now,
+        )
+    )
+
+
+def _json(answer: Added) -> dict[str, Any]:
+    item = asdict(answer.item) | {
+        "created_at": answer.item.created_at.isoformat(),
+        "updated_at": answer.item.updated_at.isoformat(),
+    }
+    return {"item": item, "index_version": answer.index_version, "created": answer.created}
+
+
+def _added(values: dict[str, Any]) -> Added:
+    item = values["item"]
+    return Added(
+        item=Item(
+            item_id=ItemId(item["item_id"]),
+            bank=item["bank"],
+            kind=ItemKind(item["kind"]),
+            state=ItemState(item["state"]),
+            labels=item["labels"],
+            sha256=item["sha256"],
+            frames=item["frames"],
+            duration_ms=item["duration_ms"],
+            low_information=item["low_information"],
+            spaces=tuple(SpaceId(space) for space in item["spaces"]),
+            created_at=datetime.fromisoformat(item["created_at"]),
+            updated_at=datetime.fromisoformat(item["updated_at"]),
+        ),
+        index_version=Version(values["index_version"]),
+        created=values["created"],
+    )

@@ -1,0 +1,172 @@
+"""
+The catalog's tables, as they are after the newest migration.
+
+banks 1─n items 1─n frames 1─n embeddings (one row for each space), and the change log beside them.
+Keys of banks and items are the number of the change that made them: known before the row is written,
+never used again, ascending with time.
+"""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+REVISION = "0001"
+"""The newest migration, which these tables describe."""
+
+
+class ChangeKind(StrEnum):
+    BANK_PUT = "bank_put"
+    BANK_DELETED = "bank_deleted"
+    ITEM_ADDED = "item_added"
+    ITEM_STATE = "item_state"
+    ITEM_LABELS = "item_labels"
+    ITEM_DELETED = "item_deleted"
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An instant, kept as microseconds since 1970 so that every database orders and compares it alike."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        del dialect
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ANN401 - as inherited
+        del dialect
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+_Key = BigInteger().with_variant(Integer, "sqlite")
+"""An INTEGER primary key is SQLite's own row number: one tree instead of two."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+log_head = Table(
+    "log_head",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    # Counted in a row and not by the changes' own key: the row is locked until commit, so that on every database
+    # changes become visible in the order of their numbers and a follower can never step over one.
+    Column("seq", BigInteger, nullable=False),
+    Column("checked_at", UtcTime),
+    CheckConstraint("one = 1", name="single"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=False),
+    Column("kind", String(32), nullable=False),
+    Column("bank_key", _Key, nullable=False),
+    Column("item_key", _Key),
+    Column("at", UtcTime, nullable=False),
+)
+
+banks = Table(
+    "banks",
+    metadata,
+    Column("bank_key", _Key, primary_key=True, autoincrement=False),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("purpose", String(32), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("item_count", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("item_key", _Key, primary_key=True, autoincrement=False),
+    Column("item_id", String(28), nullable=False),
+    Column("bank_key", _Key, ForeignKey("banks.bank_key", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("sha256", String(64)),
+    Column("media_format", String(64)),
+    Column("duration_ms", BigInteger),
+    Column("frames", Integer, nullable=False),
+    Column("low_information", Boolean, nullable=False),
+    Column("forced", Boolean, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    UniqueConstraint("bank_key", "sha256"),
+    Index(None, "bank_key", "item_key"),
+    Index(None, "sha256"),
+)
+
+frames = Table(
+    "frames",
+    metadata,
+    Column("item_key", _Key, ForeignKey("items.item_key", ondelete="CASCADE"), primary_key=True),
+    Column("frame_no", Integer, primary_key=True),
+    Column("position_ms", BigInteger, nullable=False),
+    Column("pdq", LargeBinary(32)),
+    Column("pdq_quality", Integer),
+    Column("low_information", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+spaces = Table(
+    "spaces",
+    metadata,
+    Column("space_key", Integer, primary_key=True),
+    Column("space", String(255), nullable=False, unique=True),
+    Column("dim", Integer, nullable=False),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("item_key", _Key, primary_key=True),
+    Column("frame_no", Integer, primary_key=True),
+    Column("space_key", Integer, ForeignKey("spaces.space_key"), primary_key=True),
+    Column("views", Integer, nullable=False),
+    Column("vectors", LargeBinary, nullable=False),  # (views, dim) float16, little-endian
+    ForeignKeyConstraint(["item_key", "frame_no"], ["frames.item_key", "frames.frame_no"], ondelete="CASCADE"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", String(255), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request_digest", String(128), nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Index(None, "created_at"),
+)

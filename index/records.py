@@ -1,0 +1,177 @@
+"""The values that pass between the catalog, the views and the service."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, NewType, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+ItemId = NewType("ItemId", str)
+SpaceId = NewType("SpaceId", str)
+"""The `embedder_id` of the embeddings; this package only compares it."""
+Version = NewType("Version", int)
+"""A sequence number of the change log; 0 before the first change."""
+
+Embeddings = NDArray[np.float32]
+"""Shape (n, dim), every row of norm 1."""
+PDQ_BYTES = 32
+PdqRows = NDArray[np.uint8]
+"""Shape (n, PDQ_BYTES), one PDQ hash a row."""
+Rows = NDArray[np.int64]
+"""Positions of rows in one vector index."""
+RowMask = NDArray[np.bool_]
+"""Shape (rows of the index,), True where a row may be found."""
+Labels = Mapping[str, str | int | float | bool | None]
+"""What the owner of a bank notes beside it or its items; kept and returned, never interpreted."""
+
+T = TypeVar("T")
+
+
+class Purpose(StrEnum):
+    HARMFUL = "harmful"
+    PUBLIC_INTEREST = "public_interest"
+
+
+class ItemState(StrEnum):
+    ACTIVE = "active"
+    DISABLED = "disabled"
+
+
+class ItemKind(StrEnum):
+    IMAGE = "image"
+    VIDEO = "video"
+    SIGNATURE = "signature"
+    """Banked from a hash or embeddings alone: nobody here has seen the media."""
+
+
+@dataclass(frozen=True, slots=True)
+class BankSettings:
+    """What a bank says for itself; None leaves it to the space's calibration or to the policy."""
+
+    variant_score: float | None = None
+    related_score: float | None = None
+    block_on_semantic: bool = False
+    """Whether semantic evidence alone may suggest `block`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    name: str
+    purpose: Purpose
+    labels: Labels
+    settings: BankSettings
+    items: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BankRule:
+    """What matching must know of a bank; follows the log like everything the views hold."""
+
+    name: str
+    purpose: Purpose
+    settings: BankSettings
+
+
+@dataclass(frozen=True, slots=True)
+class NewFrame:
+    """A frame to bank: any of a hash and, for each space, one or more embeddings (its reference views)."""
+
+    position_ms: int
+    pdq: bytes | None
+    pdq_quality: int | None
+    embeddings: Mapping[SpaceId, Embeddings] = field(default_factory=dict)
+    low_information: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    kind: ItemKind
+    frames: Sequence[NewFrame]
+    labels: Labels = field(default_factory=dict)
+    sha256: str | None = None
+    """Of the media's bytes; the same bytes are banked once in a bank."""
+    media_format: str | None = None
+    duration_ms: int | None = None
+    forced: bool = False
+    """Whoever banks it wants its low-information frames to be found as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """What makes a repeated request recognisable: the same key in the same scope is answered once."""
+
+    key: str
+    scope: str
+    request_digest: str
+    """Of everything in the request that matters; another digest under the same key is a mistake of the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    item_id: ItemId
+    bank: str
+    kind: ItemKind
+    state: ItemState
+    labels: Labels
+    sha256: str | None
+    frames: int
+    duration_ms: int | None
+    low_information: bool
+    spaces: tuple[SpaceId, ...]
+    """The spaces it can be found in."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The outcome of banking an item."""
+
+    item: Item
+    index_version: Version
+    created: bool
+    """False when the bank already held these bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A piece of a list; `next` is the cursor to go on from, None at the end."""
+
+    items: tuple[T, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticHit:
+    """The best-scoring pair of a query row and a frame of an item."""
+
+    item_id: ItemId
+    query_row: int
+    score: float
+    position_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PerceptualHit:
+    """The nearest pair of a query hash and a frame of an item."""
+
+    item_id: ItemId
+    query_row: int
+    distance: int
+    quality: int | None
+    """Of the banked frame's hash; None when it came without."""
+    position_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceState:
+    """A space as the catalog knows it."""
+
+    space: SpaceId
+    dim: int
+    frames: int

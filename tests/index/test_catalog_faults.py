@@ -1,0 +1,145 @@
+"""What the catalog says when its database fails."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from index.catalog import Catalog
+from index.catalog.database import Database
+from index.catalog.information import hazard_of
+from index.catalog.writelock import WriteLock
+from index.errors import CatalogUnavailable, StorageFull
+from index.records import NewItem
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "", "sqlite://", "sqlite:///:memory:", "postgresql://host/name", "oracle+none://x"]
+)
+def test_a_url_that_is_no_file_of_sqlite_is_refused_in_words(url: str) -> None:
+    with pytest.raises(CatalogUnavailable, match="catalog"):
+        Catalog.open(url)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    path.write_bytes(b"this is a letter to my aunt" * 100)
+    with pytest.raises(CatalogUnavailable, match="SQLITE_NOTADB"):
+        Catalog.open(f"sqlite:///{path}")
+    assert path.read_bytes().startswith(b"this is a letter")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CatalogUnavailable):
+        Catalog.open(f"sqlite:///{tmp_path / 'file' / 'catalog.db'}")
+
+
+def test_a_folder_is_made_when_it_is_missing(tmp_path: Path) -> None:
+    Catalog.open(f"sqlite:///{tmp_path / 'a' / 'b' / 'catalog.db'}").close()
+    assert (tmp_path / "a" / "b" / "catalog.db").exists()
+
+
+def test_a_full_disk_is_told_apart_and_leaves_no_half_of_anything(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'catalog.db'}")
+    with database.writing() as connection:
+        connection.execute(text("CREATE TABLE notes (note TEXT)"))
+
+    def fill() -> None:
+        with database.writing() as connection:
+            connection.execute(text("PRAGMA max_page_count = 4"))
+            connection.execute(text("INSERT INTO notes VALUES ('first')"))
+            connection.execute(text("INSERT INTO notes VALUES (:note)"), {"note": "x" * 100_000})
+
+    with pytest.raises(StorageFull):
+        fill()
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM notes")).scalar_one() == 0
+    database.close()
+
+
+def test_errors_hold_nothing_of_what_was_being_written(catalog: Catalog, picture: Callable[..., NewItem]) -> None:
+    added = catalog.add_item("known", picture(labels={"secret": "the-label"}))
+    with sqlite3.connect(catalog.info().path) as other:
+        other.execute("DROP TABLE frames")
+    other.close()
+    with pytest.raises(CatalogUnavailable) as caught:
+        catalog.add_item("known", picture(labels={"secret": "the-label"}))
+    assert "the-label" not in f"{caught.value} {caught.value.__cause__}"
+    assert added.item.item_id not in str(caught.value)
+
+
+def test_nothing_is_acknowledged_that_would_go_into_a_deleted_file(
+    catalog: Catalog, picture: Callable[..., NewItem], tmp_path: Path
+) -> None:
+    catalog.add_item("known", picture())
+    (tmp_path / "catalog.db").rename(tmp_path / "elsewhere.db")
+    with pytest.raises(CatalogUnavailable, match="moved"):
+        catalog.add_item("known", picture())
+    with pytest.raises(CatalogUnavailable, match="moved"):
+        catalog.check_writable()
+    (tmp_path / "elsewhere.db").rename(tmp_path / "catalog.db")
+    assert catalog.add_item("known", picture()).created
+
+
+def test_a_closed_catalog_says_so_and_may_be_closed_again(catalog: Catalog) -> None:
+    catalog.close()
+    catalog.close()
+    for ask in (catalog.version, catalog.check_writable, catalog.spaces):
+        with pytest.raises(CatalogUnavailable, match="closed"):
+            ask()
+
+
+def test_a_writer_does_not_wait_for_ever_for_another(tmp_path: Path) -> None:
+    first = WriteLock(tmp_path / "lock", timeout_s=1.0)
+    second = WriteLock(tmp_path / "lock", timeout_s=0.02)
+    with first.held(), pytest.raises(CatalogUnavailable, match="busy"), second.held():
+        pass
+    with second.held():
+        pass
+    first.close()
+    second.close()
+
+
+def test_threads_of_one_process_wait_for_each_other_too(tmp_path: Path) -> None:
+    lock = WriteLock(tmp_path / "lock", timeout_s=0.02)
+    with lock.held(), pytest.raises(CatalogUnavailable, match="busy"), lock.held():
+        pass
+    lock.close()
+
+
+def test_checking_that_it_can_be_written_is_no_change(catalog: Catalog) -> None:
+    before = catalog.version()
+    catalog.check_writable()
+    assert catalog.version() == before
+
+
+def test_the_catalog_reports_on_itself(catalog: Catalog, tmp_path: Path) -> None:
+    info = catalog.info()
+    assert info.path == str(tmp_path / "catalog.db")
+    assert info.size_bytes > 0
+    assert (info.journal_mode, info.synchronous, info.schema_revision) == ("wal", "full", "0001")
+    assert info.sqlite_version == sqlite3.sqlite_version
+
+
+@pytest.mark.parametrize(
+    ("version", "hazardous"),
+    [
+        ((3, 6, 23), False),
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((4, 0, 0), False),
+    ],
+)
+def test_versions_of_sqlite_with_the_defect_are_named(version: tuple[int, int, int], *, hazardous: bool) -> None:
+    hazard = hazard_of(version)
+    assert (hazard is not None) == hazardous
+    assert hazard is None or ".".join(map(str, version)) in hazard
