@@ -21,7 +21,7 @@ class DataDirectory:
 
     Raises:
         DataDirectoryInUse: another process holds it.
-        CatalogUnavailable: it cannot be created or written.
+        CatalogUnavailable: it cannot be created, written or locked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,17 +33,15 @@ class DataDirectory:
             raise CatalogUnavailable(f"The data directory cannot be written ({error.strerror}).") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, str(os.getpid()).encode(), 0)
         except BlockingIOError:
             holder = os.read(self._file, 32).decode("ascii", "replace").strip()
-            os.close(self._file)
+            self.close()
             raise DataDirectoryInUse(_sentence(self.path, holder)) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
-
-    @property
-    def catalog_url(self) -> str:
-        """Where the catalog lives unless settings say otherwise."""
-        return f"sqlite:///{self.path / 'catalog.db'}"
+        except OSError as error:
+            self.close()
+            raise CatalogUnavailable(f"The data directory cannot be locked ({error.strerror}).") from error
 
     def close(self) -> None:
         """Lets go; processes forked meanwhile go on holding it."""

@@ -101,6 +101,8 @@ class Fold(Generic[Index]):
     """A new large part, and which rows of the two old layers it was made from."""
 
     large: Layer[Index]
+    replaces: Index
+    """Of the large part it was made from."""
     kept: Rows
     """For each of its rows, the place among the old large rows followed by the old live ones."""
     live_rows: int
@@ -161,11 +163,13 @@ class Layers(Generic[Index]):
         if not _ascends(origins.items):
             order = np.argsort(origins.items, kind="stable")
             origins, kept, payload = origins.take(order), kept[order], tuple(array[order] for array in payload)
-        return Fold(_layer(self._kind.build_large(*payload), origins), kept, len(live.alive))
+        return Fold(_layer(self._kind.build_large(*payload), origins), large.index, kept, len(live.alive))
 
     def adopt(self, fold: Fold[Index]) -> None:
         """Swaps the new large part in; what was removed or added since it was prepared still is."""
         large, live = self.published
+        if large.index is not fold.replaces:
+            return  # the first load came meanwhile, and went into a large part of its own
         alive = np.concatenate([large.alive, live.alive[: fold.live_rows]])[fold.kept]
         since = np.arange(fold.live_rows, len(live.alive))
         self._tail = _Tail(live.origins.take(since), self._kind.payload_of(live.index, since))

@@ -42,7 +42,7 @@ class VectorIndex(Protocol):
 
         Returns:
             rows and scores of shape (q, k). A score is a cosine in [-1, 1], up to rounding: higher is nearer, and
-            of equal scores the lower row comes first.
+            of equal scores the lower row comes first. Which of equal rows get the last places is open.
         """
 
     def vectors(self, rows: Rows) -> Embeddings:

@@ -63,8 +63,9 @@ class Views:
             catalog.register_space(space, dim)
         self._catalog = catalog
         self._dims = dict(space_ids)
-        self._semantic = {space: Layers(_semantic(dim, build_index), fold_rows) for space, dim in space_ids.items()}
-        self._perceptual = Layers(_perceptual(), fold_rows)
+        self._build_index = build_index
+        self._fold_rows = fold_rows
+        self._empty()
         self._applying = threading.Lock()
         self._folding = threading.Lock()
         self._folder: threading.Thread | None = None
@@ -171,7 +172,15 @@ class Views:
         if folder is not None:
             folder.join()
 
+    def _empty(self) -> None:
+        self._semantic = {
+            space: Layers(_semantic(dim, self._build_index), self._fold_rows) for space, dim in self._dims.items()
+        }
+        self._perceptual = Layers(_perceptual(), self._fold_rows)
+
     def _apply(self, changes: Changes) -> None:
+        if not self._reading.version:
+            self._empty()  # of what an earlier attempt at the first load may have left behind
         for layers in self._all():
             layers.forget(changes.touched_items, changes.lost_banks)
         for space, rows in changes.semantic.items():
@@ -197,8 +206,14 @@ class Views:
 
     def _fold_if_due(self) -> None:
         if any(layers.fold_is_due() for layers in self._all()) and self._folding.acquire(blocking=False):
-            self._folder = threading.Thread(target=self._fold_what_is_due, name="index-fold", daemon=True)
-            self._folder.start()
+            folder = threading.Thread(target=self._fold_what_is_due, name="index-fold", daemon=True)
+            try:
+                folder.start()
+            except RuntimeError:  # no more threads: as in the thread itself, it is tried again with the next change
+                self._folding.release()
+                _LOG.exception("no thread could be started to fold the live part of a view")
+            else:
+                self._folder = folder
 
     def _fold_what_is_due(self) -> None:
         """In a thread of its own; the lock was taken for it."""

@@ -1,5 +1,6 @@
 """Banks: named sets of items with a purpose."""
 
+import json
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -28,7 +29,8 @@ def put(
         return get(connection, name), True, Version(key)
     if row.purpose != purpose:
         raise BankPurposeConflict(f"The bank was made as {row.purpose}; a bank keeps its purpose.")
-    if row.labels == values["labels"] and row.settings == values["settings"]:
+    # As they are written: 1 == True, yet they are not the same label.
+    if json.dumps([row.labels, row.settings]) == json.dumps([values["labels"], values["settings"]]):
         return _bank(row), False, log.head(connection)
     connection.execute(update(banks).where(banks.c.bank_key == row.bank_key).values(updated_at=at, **values))
     version = log.record(connection, ChangeKind.BANK_PUT, bank_key=row.bank_key, at=at)

@@ -53,10 +53,9 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is alone; once it has ended without an error it is on the disk."""
-        self._refuse_when_closed()
         with (
             _in_our_words(),
-            self._lock.held(),
+            self._held(),
             self._engine.connect().execution_options(afterimage_writes=True) as connection,
             connection.begin(),
         ):
@@ -91,6 +90,14 @@ class Database:
                     self._pulse = None
             self._engine.dispose()
         self._lock.close()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The lock of writers, for as long as the catalog is open: it may be closed while one waits."""
+        self._refuse_when_closed()
+        with self._lock.held():
+            self._refuse_when_closed()
+            yield
 
     def _refuse_when_moved(self) -> None:
         """What is written to a file that has been deleted or replaced beneath us would be acknowledged and lost."""

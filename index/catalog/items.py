@@ -1,5 +1,6 @@
 """Items: reading, changing and removing what is banked. Adding is in adding.py."""
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -72,7 +73,7 @@ def change(
     row = _row(connection, bank, item_id)
     version = log.head(connection)
     values: dict[str, Any] = {}
-    if labels is not None and dict(labels) != row.labels:
+    if labels is not None and json.dumps(dict(labels)) != json.dumps(row.labels):  # 1 == True, yet not the same
         values["labels"] = dict(labels)
         version = log.record(connection, ChangeKind.ITEM_LABELS, bank_key=row.bank_key, item_key=row.item_key, at=at)
     if state is not None and state != row.state:

@@ -33,12 +33,14 @@ class WriteLock:
     def held(self) -> Iterator[None]:
         """
         Raises:
-            CatalogUnavailable: another writer kept the lock for longer than the time-out.
+            CatalogUnavailable: another writer kept the lock for longer than the time-out, or it was closed meanwhile.
         """
         deadline = time.monotonic() + self._timeout_s
         if not self._threads.acquire(timeout=self._timeout_s):
             raise CatalogUnavailable(self._sentence())
         try:
+            if self._file < 0:
+                raise CatalogUnavailable("The catalog is closed.")
             self._lock_file(deadline)
             try:
                 yield

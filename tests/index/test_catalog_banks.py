@@ -34,6 +34,12 @@ def test_putting_the_same_bank_again_changes_nothing(catalog: Catalog) -> None:
     assert catalog.put_bank("a", Purpose.HARMFUL, {"x": 1}) == (first, False, version)
 
 
+def test_a_label_that_only_compares_equal_is_changed(catalog: Catalog) -> None:
+    catalog.put_bank("a", Purpose.HARMFUL, {"seen": 1})
+    bank, _, _ = catalog.put_bank("a", Purpose.HARMFUL, {"seen": True})
+    assert bank.labels["seen"] is True
+
+
 def test_a_bank_keeps_its_purpose(catalog: Catalog) -> None:
     with pytest.raises(BankPurposeConflict):
         catalog.put_bank("known", Purpose.PUBLIC_INTEREST)

@@ -1,6 +1,7 @@
 """What the catalog says when its database fails."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,32 @@ def test_a_closed_catalog_says_so_and_may_be_closed_again(catalog: Catalog) -> N
     for ask in (catalog.version, catalog.check_writable, catalog.spaces):
         with pytest.raises(CatalogUnavailable, match="closed"):
             ask()
+
+
+def test_a_writer_who_waited_while_the_catalog_was_closed_is_told_so(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'catalog.db'}")
+    told: list[Exception] = []
+
+    def write() -> None:
+        with database.writing():
+            pass
+
+    def wait_and_write() -> None:
+        try:
+            write()
+        except CatalogUnavailable as error:
+            told.append(error)
+
+    with database._lock.held():  # noqa: SLF001
+        writer = threading.Thread(target=wait_and_write)
+        writer.start()
+        database._closed = True  # noqa: SLF001 what `close` does before it waits for its turn
+    writer.join()
+    database._closed = False  # noqa: SLF001
+    database.close()
+    with pytest.raises(CatalogUnavailable, match="closed"), database._lock.held():  # noqa: SLF001
+        pass
+    assert [str(error) for error in told] == ["The catalog is closed."]
 
 
 def test_a_writer_does_not_wait_for_ever_for_another(tmp_path: Path) -> None:

@@ -128,6 +128,12 @@ def test_changing_an_item_changes_what_was_asked_and_no_more(catalog: Catalog, p
     assert catalog.version() == version
 
 
+def test_a_label_that_only_compares_equal_is_changed(catalog: Catalog, picture: Picture) -> None:
+    item = catalog.add_item("known", picture(labels={"seen": 1})).item
+    changed, _ = catalog.set_item("known", item.item_id, labels={"seen": True})
+    assert changed.labels["seen"] is True
+
+
 def test_a_deleted_item_is_gone(catalog: Catalog, picture: Picture) -> None:
     new = picture()
     item = catalog.add_item("known", new).item

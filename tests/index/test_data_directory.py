@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -17,10 +19,9 @@ def test_a_directory_has_one_holder_at_a_time(tmp_path: Path) -> None:
     DataDirectory(tmp_path / "data").close()
 
 
-def test_it_is_made_when_it_is_missing_and_says_where_the_catalog_is(tmp_path: Path) -> None:
+def test_it_is_made_when_it_is_missing(tmp_path: Path) -> None:
     with DataDirectory(tmp_path / "new" / "data") as directory:
         assert directory.path == tmp_path / "new" / "data"
-        assert directory.catalog_url == f"sqlite:///{tmp_path / 'new' / 'data' / 'catalog.db'}"
         assert directory.path.is_dir()
 
 
@@ -28,6 +29,17 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CatalogUnavailable):
         DataDirectory(tmp_path / "file" / "data")
+
+
+def test_a_file_system_without_locks_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_file: int, _kind: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        with pytest.raises(CatalogUnavailable, match="locked"):
+            DataDirectory(tmp_path)
+    DataDirectory(tmp_path).close()
 
 
 HOLD_IN_A_CHILD = """

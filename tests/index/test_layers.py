@@ -69,6 +69,13 @@ def test_a_first_load_goes_into_the_large_part_at_once(layers: Layers[ScanIndex]
     assert not layers.fold_is_due()
 
 
+def test_a_first_load_that_comes_while_nothing_is_folded_stays(layers: Layers[ScanIndex], unit_rows: UnitRows) -> None:
+    fold = layers.prepare_fold()
+    layers.add(origins_of(*range(10)), (unit_rows(10),))
+    layers.adopt(fold)
+    assert alive_items(layers) == [list(range(10)), []]
+
+
 def test_folding_is_due_when_many_rows_are_live_or_dead(layers: Layers[ScanIndex], unit_rows: UnitRows) -> None:
     layers.add(origins_of(*range(20)), (unit_rows(20),))
     layers.forget(np.arange(10), ())

@@ -297,6 +297,42 @@ def test_a_version_that_comes_while_one_waits_is_reached(catalog: Catalog, views
     writer.join()
 
 
+def test_a_first_load_that_fails_half_way_leaves_nothing_behind(
+    catalog: Catalog, views: Views, picture: Picture, space: SpaceId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.add_items("known", [picture() for _ in range(3)])
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr("index.perceptual.PdqIndex.__init__", fail)
+            with pytest.raises(MemoryError):
+                views.follow()
+    assert views.reading().embeddings_in(space) == 3
+
+
+def test_when_no_thread_can_be_started_to_fold_searching_goes_on_and_it_is_tried_again(
+    catalog: Catalog, views: Views, finder: Finder, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    views.follow()
+    new = picture()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(9):
+            catalog.add_item("known", picture())
+            views.follow()
+    item_id = catalog.add_item("known", new).item.item_id
+    assert finder.finds(new, item_id)
+    views.close()
+    (large, live) = views.reading(follow=False).perceptual
+    assert (len(large.index), len(live.index)) == (10, 0)
+
+
 def test_an_engine_that_cannot_be_built_leaves_the_live_part_serving(
     catalog: Catalog, space: SpaceId, picture: Picture, caplog: pytest.LogCaptureFixture
 ) -> None:
