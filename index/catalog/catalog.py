@@ -132,6 +132,7 @@ class Catalog:
             UnknownBank: there is none of that name.
         """
         with self._database.writing() as connection:
+            replays.forget_bank(connection, name)
             return bank_rows.remove(connection, name, self._clock())
 
     def add_item(self, bank: str, new: NewItem, idempotency: Idempotency | None = None) -> Added:

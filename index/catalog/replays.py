@@ -51,6 +51,11 @@ def keep(connection: Connection, request: Idempotency, answer: Added, now: datet
     )
 
 
+def forget_bank(connection: Connection, bank: str) -> None:
+    """A bank made anew under the name of one that was removed has answered nothing yet."""
+    connection.execute(delete(idempotency).where(idempotency.c.answer["item"]["bank"].as_string() == bank))
+
+
 def _json(answer: Added) -> dict[str, Any]:
     item = asdict(answer.item) | {
         "created_at": answer.item.created_at.isoformat(),

@@ -24,6 +24,16 @@ def test_the_answer_is_the_same_even_when_the_item_has_gone_since(catalog: Catal
     assert catalog.add_item("known", picture(), REQUEST) == first
 
 
+def test_a_bank_made_anew_does_not_answer_for_the_one_that_was_removed(catalog: Catalog, picture: Picture) -> None:
+    first = catalog.add_item("known", picture(), REQUEST)
+    catalog.delete_bank("known")
+    catalog.put_bank("known", Purpose.HARMFUL)
+    again = catalog.add_item("known", picture(), REQUEST)
+    assert again.created
+    assert again.item.item_id != first.item.item_id
+    assert catalog.bank("known").items == 1
+
+
 def test_the_same_key_for_another_request_is_a_conflict(catalog: Catalog, picture: Picture) -> None:
     catalog.add_item("known", picture(), REQUEST)
     other = Idempotency(key="k", scope="known", request_digest="d2")

@@ -1,0 +1,125 @@
+"""The Flask application of an open runtime."""
+
+import ipaddress
+import re
+import time
+from typing import Final
+
+import structlog
+from flask import Flask, Response, g, request
+from structlog.typing import FilteringBoundLogger
+
+from service.admission import Admission
+from service.errors import UnknownHost
+from service.matching import new_request_id
+from service.metrics import Metrics
+from service.openapi import Description
+from service.problems import handle_errors
+from service.routes.banks import banks_blueprint
+from service.routes.bodies import BodyLimits, MemoryRequest
+from service.routes.docs import docs_blueprint
+from service.routes.health import health_blueprint
+from service.routes.items import items_blueprint
+from service.routes.match import Doors, match_blueprint
+from service.runtime import Runtime
+from service.settings import Settings
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+
+
+def create_app(runtime: Runtime) -> Flask:
+    settings = runtime.settings
+    app = Flask("afterimage", static_folder=None, template_folder=None)
+    app.request_class = MemoryRequest
+    description = Description("Afterimage", "Catches edited re-uploads of known pictures.")
+    limits = BodyLimits.of(settings)
+    doors = Doors(Admission(settings.in_flight), limits, settings.request_timeout_ms / 1000)
+    _identify(app)
+    _measure(app, runtime.metrics, runtime.log)
+    _guard(app, settings)
+    handle_errors(app, runtime.log, runtime.metrics)
+    app.register_blueprint(match_blueprint(runtime.matcher, doors, runtime.together, description))
+    app.register_blueprint(banks_blueprint(runtime.catalog, runtime.views, limits, description))
+    app.register_blueprint(items_blueprint(runtime.banker, runtime.catalog, runtime.views, doors, description))
+    app.register_blueprint(health_blueprint(runtime.readiness, runtime.metrics, description))
+    app.register_blueprint(docs_blueprint(description))
+    return app
+
+
+def _identify(app: Flask) -> None:
+    """Every request has an id: the one it came with where that can be shown, or a new one."""
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if REQUEST_ID.fullmatch(given) else new_request_id()
+        g.began = time.perf_counter()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def show(response: Response) -> Response:
+        response.headers["X-Request-ID"] = g.request_id
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Frame-Options"] = "DENY"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    @app.teardown_request
+    def end(_: BaseException | None) -> None:
+        structlog.contextvars.clear_contextvars()
+
+
+def _measure(app: Flask, metrics: Metrics, log: FilteringBoundLogger) -> None:
+    """Counts and logs each request by the rule of its route: the address itself may name somebody's things."""
+
+    @app.before_request
+    def begin() -> None:
+        metrics.in_flight.inc()
+
+    @app.after_request
+    def answered(response: Response) -> Response:
+        rule = request.url_rule.rule if request.url_rule is not None else "none"
+        method = request.method if request.method in _METHODS else "other"  # a visitor must not invent labels
+        took_s = time.perf_counter() - g.began
+        metrics.requests.labels(rule, method, response.status_code).observe(took_s)
+        log.info(
+            "request",
+            method=method,
+            route=rule,
+            status=response.status_code,
+            bytes_in=request.content_length,
+            ms=round(took_s * 1000, 2),
+        )
+        return response
+
+    @app.teardown_request
+    def end(_: BaseException | None) -> None:
+        metrics.in_flight.dec()
+
+
+def _guard(app: Flask, settings: Settings) -> None:
+    """
+    Keeps web pages away from a service that trusts its machine.
+
+    On a loopback address nobody shows a key, so a page in a browser on this machine could ask too: pages of other
+    sites are refused, and so are names that were made to point here.
+    """
+    if settings.trust_network:
+        return
+
+    @app.before_request
+    def refuse_strangers() -> None:
+        if not _is_local(request.host) or request.headers.get("Sec-Fetch-Site") == "cross-site":
+            raise UnknownHost("This service answers to its own machine alone.")
+
+
+def _is_local(host: str) -> bool:
+    name = re.sub(r":\d+$", "", host).strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,192 @@
+"""What is asked about, and what the views know about it: neighbours gathered into evidence an item."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.reading import Reading
+from index.records import (
+    BankRule,
+    BankSettings,
+    Embeddings,
+    Item,
+    ItemId,
+    PdqRows,
+    PerceptualHit,
+    Purpose,
+    SemanticHit,
+    SpaceId,
+)
+from service.policy import (
+    PDQ_EXACT_DISTANCE,
+    PDQ_LEAST_QUALITY,
+    Judged,
+    PublicInterest,
+    SemanticFinding,
+    Thresholds,
+    pdq_is_exact,
+)
+from service.schemas import Band, MediaFacts
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceRows:
+    """The query's embeddings in one space, and where the bands begin for each."""
+
+    embeddings: Embeddings
+    positions_ms: tuple[int, ...]
+    thresholds: tuple[Thresholds, ...]
+
+    @property
+    def offsets(self) -> NDArray[np.float32] | None:
+        """What a score of each row must be measured against; None when it is the same for all."""
+        variant = [threshold.variant for threshold in self.thresholds]
+        return None if min(variant) == max(variant) else np.asarray(variant, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class HashRows:
+    """The query's PDQ hashes; a quality is None where nobody said."""
+
+    hashes: PdqRows
+    positions_ms: tuple[int, ...]
+    qualities: tuple[int | None, ...]
+
+    @property
+    def trusted(self) -> list[int]:
+        """The rows that are good enough to make a match exact."""
+        return [row for row, quality in enumerate(self.qualities) if quality is None or quality >= PDQ_LEAST_QUALITY]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is being asked about. Frames with too little to see are in no row: they would match too much."""
+
+    media: MediaFacts
+    spaces: Mapping[SpaceId, SpaceRows]
+    hashes: HashRows
+    calibrated: bool
+
+
+@dataclass(slots=True)
+class Findings:
+    """Evidence as it comes in, for each item; belongs to one request."""
+
+    semantic: dict[ItemId, dict[SpaceId, SemanticHit]] = field(default_factory=lambda: defaultdict(dict))
+    perceptual: dict[ItemId, PerceptualHit] = field(default_factory=dict)
+    same_bytes: dict[ItemId, Item] = field(default_factory=dict)
+    highest: dict[tuple[SpaceId, ItemId], float] = field(default_factory=dict)
+    """Scores of any row, where rows have thresholds of their own."""
+
+    @property
+    def item_ids(self) -> set[ItemId]:
+        return {*self.semantic, *self.perceptual, *self.same_bytes}
+
+    def gather(self, reading: Reading, query: Query, group: "BankGroup", k: int, least: Band) -> None:
+        """Of a group of banks, the k nearest in every space and by PDQ, without those that are under every band."""
+        everything = least is Band.NONE
+        for space, rows in query.spaces.items():
+            offsets = None if group.settings.variant_score is not None else rows.offsets
+            for hit in reading.search(space, rows.embeddings, k, group.banks, offsets=offsets):
+                thresholds = rows.thresholds[hit.query_row].for_bank(group.settings)
+                if everything or thresholds.band(hit.score) is not Band.NONE:
+                    self.semantic[hit.item_id][space] = hit
+        trusted = query.hashes.trusted
+        if trusted:
+            within = None if everything else PDQ_EXACT_DISTANCE
+            self._perceptual(reading.search_pdq(query.hashes.hashes[trusted], k, within, group.banks), trusted)
+
+    def complete(self, reading: Reading, query: Query, item_ids: Collection[ItemId]) -> None:
+        """What the other views say of items that one view found."""
+        for space, rows in query.spaces.items():
+            missing = [item_id for item_id in item_ids if space not in self.semantic.get(item_id, {})]
+            if missing:
+                for item_id, hit in reading.scores_of(space, rows.embeddings, missing, offsets=rows.offsets).items():
+                    self.semantic[item_id][space] = hit
+            if item_ids and rows.offsets is not None:
+                scores = reading.scores_of(space, rows.embeddings, item_ids)
+                self.highest |= {(space, item_id): hit.score for item_id, hit in scores.items()}
+        missing = [item_id for item_id in item_ids if item_id not in self.perceptual]
+        if missing and len(query.hashes.hashes):
+            hits = reading.distances_of(query.hashes.hashes, missing).values()
+            self._perceptual(hits, range(len(query.hashes.hashes)))
+
+    def judged(self, query: Query, item: Item, rule: BankRule) -> Judged:
+        perceptual = self.perceptual.get(item.item_id)
+        quality = None if perceptual is None else query.hashes.qualities[perceptual.query_row]
+        findings = tuple(
+            SemanticFinding(
+                space,
+                hit,
+                query.spaces[space].thresholds[hit.query_row].for_bank(rule.settings),
+                self.highest.get((space, item.item_id)),
+            )
+            for space, hit in self.semantic.get(item.item_id, {}).items()
+        )
+        return Judged(
+            item=item,
+            rule=rule,
+            same_bytes=item.item_id in self.same_bytes,
+            perceptual=perceptual,
+            perceptual_exact=perceptual is not None and pdq_is_exact(perceptual, quality),
+            findings=findings,
+        )
+
+    def _perceptual(self, hits: Iterable[PerceptualHit], rows: Sequence[int]) -> None:
+        """Rows of a search are rows of what was searched for: say which rows of the query they were."""
+        for hit in hits:
+            self.perceptual[hit.item_id] = PerceptualHit(
+                item_id=hit.item_id,
+                query_row=rows[hit.query_row],
+                distance=hit.distance,
+                quality=hit.quality,
+                position_ms=hit.position_ms,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class BankGroup:
+    """
+    Banks that are searched together: one purpose, one set of settings.
+
+    Searched apart, so that neither the k nearest of one bank's looser threshold nor those of the other purpose, nor
+    those that only call for review, push a match out of the list before it is judged.
+    """
+
+    banks: tuple[str, ...] | None
+    """None is every bank."""
+    settings: BankSettings
+
+
+def groups_of(rules: Mapping[str, BankRule], wanted: Collection[str]) -> list[BankGroup]:
+    """The banks to search, all of them when none is named, in as few searches as that takes."""
+    chosen = [rule for rule in rules.values() if not wanted or rule.name in wanted]
+    grouped: dict[tuple[Purpose, BankSettings], list[BankRule]] = defaultdict(list)
+    for rule in chosen:
+        grouped[(rule.purpose, rule.settings)].append(rule)
+    everything = len(grouped) == 1 and len(chosen) == len(rules)
+    return [
+        BankGroup(None if everything else tuple(rule.name for rule in group), group[0].settings)
+        for group in grouped.values()
+    ]
+
+
+def public_interest(reading: Reading, query: Query, holders_of_same_bytes: Collection[str]) -> PublicInterest:
+    """How near the query is to every public-interest bank there is, whichever banks were asked about."""
+    names = [rule.name for rule in reading.banks.values() if rule.purpose is Purpose.PUBLIC_INTEREST]
+    if not names:
+        return PublicInterest()
+    scores: dict[SpaceId, float] = {}
+    for space, rows in query.spaces.items():
+        for hit in reading.search(space, rows.embeddings, 1, names):
+            scores[space] = hit.score
+    trusted = query.hashes.hashes[query.hashes.trusted]
+    hits = reading.search_pdq(trusted, 1, PDQ_EXACT_DISTANCE, names) if len(trusted) else []
+    return PublicInterest(
+        same_bytes=not set(names).isdisjoint(holders_of_same_bytes),
+        distance=min((hit.distance for hit in hits), default=None),
+        scores=scores,
+    )

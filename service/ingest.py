@@ -1,0 +1,155 @@
+"""Banking: from bytes, or from what others made of them, to an item that is found from now on."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from index.catalog import Catalog
+from index.records import (
+    Added,
+    Embeddings,
+    Idempotency,
+    ItemKind,
+    Labels,
+    NewFrame,
+    NewItem,
+    SpaceId,
+)
+from index.views import Views
+from models.errors import MediaError
+from models.media.sandbox import Decoder
+from models.media.types import Media
+from service.errors import LowInformation
+from service.metrics import Metrics
+from service.queries import Asker, Signature
+
+_KIND = {"image": ItemKind.IMAGE, "video": ItemKind.VIDEO}
+
+
+@dataclass(frozen=True, slots=True)
+class AddOptions:
+    """How to bank. `deadline` is a `time.monotonic()` instant."""
+
+    labels: Labels = field(default_factory=dict)
+    force: bool = False
+    """Bank it although there is too little to see in it."""
+    idempotency_key: str | None = None
+    deadline: float | None = None
+
+
+class Banker:
+    """Puts items into banks; safe from any thread."""
+
+    def __init__(self, decoder: Decoder, asker: Asker, catalog: Catalog, views: Views, metrics: Metrics) -> None:
+        self._decoder = decoder
+        self._asker = asker
+        self._catalog = catalog
+        self._views = views
+        self._metrics = metrics
+
+    def add(self, bank: str, data: bytes, options: AddOptions | None = None) -> Added:
+        """
+        Banks the media itself; bytes that the bank holds already are not looked at again, but for the sake of a key.
+
+        Raises:
+            UnknownBank, LowInformation, IdempotencyConflict, MediaError, EmbeddingError, CatalogUnavailable
+        """
+        options = options or AddOptions()
+        digest = hashlib.sha256(data).hexdigest()
+        request = _idempotency(bank, options, digest)
+        earlier = None if request is None else self._catalog.replayed(request)
+        if earlier is not None:
+            return earlier
+        known = self._catalog.item_by_sha256(bank, digest)
+        if known is not None and request is None:  # what a key was used for is written down
+            return Added(known, self._catalog.version(), created=False)
+        return self._banked(bank, self.prepare(data, options), request)
+
+    def prepare(self, data: bytes, options: AddOptions) -> NewItem:
+        """
+        Everything about banking but the writing: for who banks many in one transaction.
+
+        Raises:
+            LowInformation, MediaError, EmbeddingError
+        """
+        try:
+            media = self._decoder.decode(data, options.deadline)
+        except MediaError as error:
+            self._metrics.undecodable(error)
+            raise
+        if media.low_information and not options.force:
+            raise LowInformation("There is too little to see in this picture to bank it.")
+        return NewItem(
+            kind=_KIND[media.kind],
+            frames=self._frames(media, options.deadline),
+            labels=options.labels,
+            sha256=media.sha256,
+            media_format=media.format,
+            duration_ms=media.duration_ms,
+            forced=options.force,
+        )
+
+    def add_signature(self, bank: str, signature: Signature, options: AddOptions | None = None) -> Added:
+        """
+        Banks hashes and embeddings of media that stayed elsewhere.
+
+        Raises:
+            UnknownBank, IdempotencyConflict, CatalogUnavailable
+            SpaceMismatch, InvalidEmbedding, InvalidHash, InvalidField: it is not what it is said to be.
+        """
+        options = options or AddOptions()
+        content = [signature.embedder_id, [list(row) for row in signature.embeddings], list(signature.pdq)]
+        request = _idempotency(bank, options, hashlib.sha256(json.dumps(content).encode()).hexdigest())
+        earlier = None if request is None else self._catalog.replayed(request)
+        if earlier is not None:
+            return earlier
+        self._catalog.bank(bank)
+        space = SpaceId(signature.embedder_id)
+        frames = [
+            NewFrame(
+                position_ms=0,
+                pdq=frame.pdq,
+                pdq_quality=None,
+                embeddings={} if frame.embedding is None else {space: frame.embedding},
+            )
+            for frame in self._asker.frames_of(signature)
+            if frame.pdq is not None or frame.embedding is not None
+        ]
+        return self._banked(bank, NewItem(ItemKind.SIGNATURE, frames, labels=options.labels), request)
+
+    def _banked(self, bank: str, item: NewItem, request: Idempotency | None) -> Added:
+        """Written, and in the views of this process before anyone is told."""
+        added = self._catalog.add_item(bank, item, request)
+        self._views.follow()
+        return added
+
+    def _frames(self, media: Media, deadline: float | None) -> Sequence[NewFrame]:
+        """Every frame with its embeddings in every space that is served."""
+        pixels = [frame.pixels for frame in media.frames]
+        spaces: dict[SpaceId, list[Embeddings]] = {
+            served.id: served.batcher.embed_references(pixels, deadline) for served in self._asker.spaces
+        }
+        return [
+            NewFrame(
+                position_ms=frame.position_ms,
+                pdq=frame.pdq,
+                pdq_quality=frame.pdq_quality,
+                embeddings={space: rows[i] for space, rows in spaces.items()},
+                low_information=frame.low_information,
+            )
+            for i, frame in enumerate(media.frames)
+        ]
+
+
+def _idempotency(bank: str, options: AddOptions, digest: str) -> Idempotency | None:
+    """Everything that decides what is banked is in the digest; how it was packed for sending is not."""
+    if options.idempotency_key is None:
+        return None
+    labels: Mapping[str, object] = dict(options.labels)
+    rest = json.dumps([digest, labels, options.force], sort_keys=True)
+    return Idempotency(
+        key=options.idempotency_key,
+        scope=f"POST /v1/banks/{bank}/items",
+        request_digest=hashlib.sha256(rest.encode()).hexdigest(),
+    )

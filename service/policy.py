@@ -1,0 +1,227 @@
+"""
+From evidence to a verdict: bands, suggested actions, and the care for public interest.
+
+Pure: everything here is decided from values alone.
+
+| match with a `harmful` bank | suggested action |
+|---|---|
+| `exact`: same bytes, or PDQ within 31 | `block` |
+| `variant` | `review`; `block` where the space is calibrated and the bank says `block_on_semantic` |
+| `related` | `none`: it is listed, for people who look for more |
+
+A match with a `public_interest` bank alone suggests nothing. Public interest caps what the others suggest at `review`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from index.records import BankRule, BankSettings, Item, PerceptualHit, Purpose, SemanticHit, SpaceId
+from models.calibration import CalibrationRecord
+from service.schemas import Action, Band, Reason, Verdict
+
+PDQ_EXACT_DISTANCE = 31
+"""Source: "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", recommended match threshold."""
+PDQ_LEAST_QUALITY = 50
+"""Source: the same, "discard hashes of quality below 50"."""
+_SAME_SCORE = 1e-6
+"""Scores nearer than this differ by rounding alone."""
+
+_SEMANTIC_REASONS = {Band.VARIANT: Reason.SEMANTIC_VARIANT, Band.RELATED: Reason.SEMANTIC_RELATED}
+_URGENCY = {Action.NONE: 0, Action.REVIEW: 1, Action.BLOCK: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where the bands of one space begin, for one query row and one bank; inclusive."""
+
+    variant: float
+    related: float
+    calibration: CalibrationRecord | None = None
+    own_variant: bool = False
+    """The bank's own, not the calibration's; nobody measured a rate for it."""
+    own_related: bool = False
+
+    @property
+    def calibrated(self) -> bool:
+        return self.calibration is not None
+
+    def band(self, score: float) -> Band:
+        if score >= self.variant:
+            return Band.VARIANT
+        return Band.RELATED if score >= self.related else Band.NONE
+
+    def deciding(self, band: Band) -> float:
+        """The threshold that a band was decided by: the one it reached, or the lowest that it did not."""
+        return self.variant if band is Band.VARIANT else self.related
+
+    def expected_fpr(self, band: Band, frames: int) -> float | None:
+        """How many benign uploads reach that threshold in a view of so many frames; None where nobody measured."""
+        own = self.own_variant if band is Band.VARIANT else self.own_related
+        if self.calibration is None or own:
+            return None
+        measured = self.calibration.variant if band is Band.VARIANT else self.calibration.related
+        return self.calibration.expected_fpr(measured, frames)
+
+    def for_bank(self, settings: BankSettings) -> "Thresholds":
+        """A bank's own thresholds win."""
+        if settings.variant_score is None and settings.related_score is None:
+            return self
+        return Thresholds(
+            variant=self.variant if settings.variant_score is None else settings.variant_score,
+            related=self.related if settings.related_score is None else settings.related_score,
+            calibration=self.calibration,
+            own_variant=settings.variant_score is not None,
+            own_related=settings.related_score is not None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticFinding:
+    """What one space says about an item."""
+
+    space: SpaceId
+    hit: SemanticHit
+    thresholds: Thresholds
+    highest: float | None = None
+    """The highest score of any row of the query, where it can be another's than the hit's: rows have own thresholds."""
+
+    @property
+    def nearness(self) -> float:
+        return self.hit.score if self.highest is None else self.highest
+
+    @property
+    def band(self) -> Band:
+        return self.thresholds.band(self.hit.score)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Comparable between spaces: the band, then how far over its variant threshold."""
+        return self.band.strength, self.hit.score - self.thresholds.variant
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An item and all that is known about how near the upload is to it."""
+
+    item: Item
+    rule: BankRule
+    same_bytes: bool
+    perceptual: PerceptualHit | None
+    perceptual_exact: bool
+    findings: tuple[SemanticFinding, ...]
+
+    @property
+    def semantic(self) -> SemanticFinding | None:
+        """The evidence of the space that sees it best."""
+        return max(self.findings, key=lambda finding: finding.rank, default=None)
+
+    @property
+    def semantic_band(self) -> Band:
+        return Band.NONE if self.semantic is None else self.semantic.band
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a space that somebody calibrated says as much."""
+        return any(each.thresholds.calibrated for each in self.findings if each.band is self.semantic_band)
+
+    @property
+    def band(self) -> Band:
+        return Band.EXACT if self.same_bytes or self.perceptual_exact else self.semantic_band
+
+    @property
+    def rank(self) -> tuple[int, bool, float, int]:
+        """Higher is better: band, same bytes, margin over the threshold, PDQ."""
+        margin = -4.0 if self.semantic is None else self.semantic.rank[1]
+        distance = 257 if self.perceptual is None else self.perceptual.distance
+        return self.band.strength, self.same_bytes, margin, -distance
+
+    @property
+    def reasons(self) -> list[Reason]:
+        reasons = [Reason.SAME_BYTES] if self.same_bytes else []
+        if self.perceptual_exact:
+            reasons.append(Reason.PERCEPTUAL_EXACT)
+        if self.semantic_band in _SEMANTIC_REASONS:
+            reasons.append(_SEMANTIC_REASONS[self.semantic_band])
+            if not self.calibrated:
+                reasons.append(Reason.UNCALIBRATED)
+        if self.rule.purpose is Purpose.PUBLIC_INTEREST:
+            reasons.append(Reason.PUBLIC_INTEREST_MATCH)
+        return reasons
+
+
+@dataclass(frozen=True, slots=True)
+class PublicInterest:
+    """How near the upload is to the public-interest banks, whichever banks were asked; and who publishes it."""
+
+    trusted_publisher: bool = False
+    same_bytes: bool = False
+    distance: int | None = None
+    scores: Mapping[SpaceId, float] | None = None
+
+    def covers(self, match: Judged) -> bool:
+        """Whether the upload is at least as near to public-interest material as to this item."""
+        if self.trusted_publisher or self.same_bytes:
+            return True
+        farthest = -1 if match.perceptual is None else min(PDQ_EXACT_DISTANCE, match.perceptual.distance)
+        if self.distance is not None and self.distance <= farthest:
+            return True
+        scores = self.scores or {}
+        return any(
+            finding.space in scores and scores[finding.space] >= finding.nearness - _SAME_SCORE
+            for finding in match.findings
+        )
+
+
+def pdq_is_exact(hit: PerceptualHit, query_quality: int | None) -> bool:
+    """
+    Whether a PDQ hit alone makes a match exact.
+
+    A hash that came without its quality is taken at its sender's word: lists are shared of hashes worth sharing.
+    """
+    good = all(quality is None or quality >= PDQ_LEAST_QUALITY for quality in (query_quality, hit.quality))
+    return good and hit.distance <= PDQ_EXACT_DISTANCE
+
+
+def action_of(match: Judged) -> Action:
+    """What a match suggests by itself."""
+    if match.rule.purpose is Purpose.PUBLIC_INTEREST:
+        return Action.NONE
+    if match.band is Band.EXACT:
+        return Action.BLOCK
+    if match.band is Band.VARIANT:
+        return Action.BLOCK if match.calibrated and match.rule.settings.block_on_semantic else Action.REVIEW
+    return Action.NONE
+
+
+def calls_for_action(matches: Iterable[Judged]) -> bool:
+    """Whether it matters how near the upload is to public-interest material."""
+    return any(action_of(match) is not Action.NONE for match in matches)
+
+
+def verdict(matches: Sequence[Judged], interest: PublicInterest, *, low_information: bool) -> Verdict:
+    """
+    What is suggested about the upload.
+
+    Args:
+        matches: best first.
+        interest: what speaks for leaving it up.
+        low_information: there is too little to see in the upload.
+    """
+    band = max((match.band for match in matches), key=lambda each: each.strength, default=Band.NONE)
+    action = Action.NONE
+    capped = False
+    for match in matches:
+        suggested = action_of(match)
+        if suggested is not Action.NONE and interest.covers(match):
+            suggested, capped = Action.REVIEW, True
+        action = max(action, suggested, key=lambda each: _URGENCY[each])
+    reasons = [
+        reason for match in matches if match.band is band or action_of(match) is action for reason in match.reasons
+    ]
+    if band is Band.NONE:
+        reasons = []
+    if capped:
+        reasons.append(Reason.PUBLIC_INTEREST_CAP)
+    if low_information:
+        reasons.append(Reason.LOW_INFORMATION)
+    return Verdict(band=band, suggested_action=action, reasons=list(dict.fromkeys(reasons)))

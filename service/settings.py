@@ -1,0 +1,163 @@
+"""The settings of a service: read once at the edge, passed on as values. No other file reads the environment."""
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.errors import BadSettings
+
+PREFIX = "AFTERIMAGE_"
+COMMAND_LINE_ONLY = frozenset({"AFTERIMAGE_URL"})
+"""Names that the command line reads for itself."""
+_MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Every field is `AFTERIMAGE_<NAME>` in the environment; docs/operations.md has a row for each."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    trust_network: bool = Field(
+        default=False,
+        description="Says that a reverse proxy in front authenticates; without it only a loopback address is served.",
+    )
+    data_dir: Path = Field(Path("data"), description="Where the catalog and the calibrations are kept.")
+    catalog: str = Field("", description="Database URL of the catalog; empty is SQLite in the data directory.")
+
+    model: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("bundled",), min_length=1, description="The models whose spaces are served, comma-separated; the first leads."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the models run.")
+    uncalibrated_variant_score: float = Field(
+        0.92, ge=-1, le=1, description="The variant threshold of a space that has no calibration."
+    )
+    uncalibrated_related_score: float = Field(
+        0.85, ge=-1, le=1, description="The related threshold of a space that has no calibration."
+    )
+    trusted_publishers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Publishers whose uploads are never suggested for blocking, comma-separated."
+    )
+
+    workers: int = Field(1, ge=1, le=64, description="Processes; each holds its own models and views.")
+    threads: int = Field(48, ge=4, le=1024, description="Request threads of a worker; keep well above IN_FLIGHT.")
+    in_flight: int = Field(
+        32, ge=1, le=1024, description="Requests with media that a worker lets in at once; more are refused with 503."
+    )
+    torch_threads: int = Field(0, ge=0, le=256, description="Threads of the model on the CPU; 0 is one a core.")
+    decode_processes: int = Field(0, ge=0, le=64, description="Processes that decode, a worker; 0 is one a core.")
+    decode_timeout_ms: int = Field(10_000, ge=10, description="How long decoding one upload may take.")
+    decode_memory_bytes: int = Field(2048 * _MIB, ge=256 * _MIB, description="The address space of a decoding process.")
+    max_bytes: int = Field(32 * _MIB, ge=1024, description="The largest upload.")
+    max_pixels: int = Field(100_000_000, ge=1, description="The most pixels of a picture.")
+    max_frames: int = Field(2_000, ge=1, description="The most frames of an animated picture.")
+    sampled_frames: int = Field(8, ge=1, le=64, description="Frames looked at of an animated picture.")
+    json_bytes: int = Field(8 * _MIB, ge=1024, description="The largest JSON body.")
+    batch_files: int = Field(64, ge=1, le=1024, description="The most files of a batch.")
+    batch_bytes: int = Field(128 * _MIB, ge=1024, description="The largest body of a batch.")
+
+    queue_frames: int = Field(256, ge=1, description="Frames that may wait for a model; more are refused with 503.")
+    batch_frames: int = Field(16, ge=1, le=1024, description="The most frames a model takes at once.")
+    batch_wait_ms: float = Field(3.0, ge=0, le=1000, description="How long a GPU waits for a batch to fill.")
+    request_timeout_ms: int = Field(10_000, ge=10, description="After this a request is dropped and answered 503.")
+    body_timeout_ms: int = Field(30_000, ge=10, description="How long the body of a request may take to arrive.")
+    index_wait_ms: int = Field(2_000, ge=0, description="How long `min_index_version` is waited for.")
+    graceful_timeout_s: int = Field(30, ge=1, description="How long requests may take to finish when it stops.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+
+    @field_validator("model", "trusted_publishers", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.uncalibrated_related_score > self.uncalibrated_variant_score:
+            raise ValueError("UNCALIBRATED_RELATED_SCORE must not be over UNCALIBRATED_VARIANT_SCORE")
+        if self.in_flight >= self.threads:
+            raise ValueError("IN_FLIGHT must be under THREADS, so that a refusal finds a thread")
+        if len(set(self.model)) != len(self.model):
+            raise ValueError("MODEL names a model twice")
+        return self
+
+    @property
+    def catalog_url(self) -> str:
+        """What the catalog is opened with."""
+        return self.catalog or f"sqlite:///{quote(str(self.data_dir.absolute() / 'catalog.db'))}"
+
+    @property
+    def calibration_dir(self) -> Path:
+        """Where an operator's own calibrations lie, one file a space."""
+        return self.data_dir / "calibration"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def cores_for_decoding(self) -> int:
+        return self.decode_processes or cores()
+
+    @property
+    def cores_for_models(self) -> int:
+        return self.torch_threads or cores()
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load_settings(**overrides: object) -> Settings:
+    """
+    The environment, with what is given over it; None leaves a setting to the environment.
+
+    Raises:
+        BadSettings: a name that does not exist, or a value that makes no sense; one line for each.
+    """
+    unknown = _unknown_names(os.environ)
+    if unknown:
+        raise BadSettings("\n".join(unknown))
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise BadSettings("\n".join(_sentences(error))) from None
+
+
+def _unknown_names(environ: Mapping[str, str]) -> list[str]:
+    known = COMMAND_LINE_ONLY | {PREFIX + name.upper() for name in Settings.model_fields}
+    sentences = []
+    for name in sorted(environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            sentences.append(f"{name} is not a setting.{hint}")
+    return sentences
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """Says which setting and why, and never the value: a catalog URL may hold a password."""
+    sentences = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        name = str(fault["loc"][0]).upper() if fault["loc"] else ""
+        reason = fault["msg"].removeprefix("Value error, ")
+        sentences.append(f"{PREFIX}{name}: {reason}." if name else f"{PREFIX}{reason}.")
+    return sentences

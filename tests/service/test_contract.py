@@ -1,0 +1,71 @@
+"""What is described is what is served: a fuzzer holds one against the other."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+import schemathesis
+import schemathesis.openapi
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, Phase, given, settings, strategies
+from schemathesis import GenerationMode
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from service.app import create_app
+from service.routes.bodies import BINARY
+from service.routes.described import IMAGE_KINDS
+from service.runtime import Runtime
+
+EXAMPLES: Final = 15
+
+
+@pytest.fixture
+def described(service: Runtime, jpeg: Callable[[int], bytes]) -> OpenApiSchema:
+    """The description as the fuzzer reads it. A schema cannot say what a picture is, so it is lent some."""
+    for kind in (*IMAGE_KINDS, BINARY):
+        schemathesis.openapi.media_type(kind, strategies.sampled_from([jpeg(1), jpeg(2), jpeg(3)]))
+    app = create_app(service)
+    app.test_client().put("/v1/banks/first", json={"purpose": "harmful"})
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    # 503 `index-behind` is the described answer to a version that the index does not reach.
+    schema.config.checks.not_a_server_error.expected_statuses = ["2xx", "3xx", "4xx", "503"]
+    return schema
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_a_fuzzer_finds_nothing_that_is_not_described(described: OpenApiSchema, mode: GenerationMode) -> None:
+    found = []
+    for result in described.get_all_operations():
+        operation = result.ok()
+        if mode is GenerationMode.NEGATIVE and not _can_be_wrong(operation):
+            continue
+
+        @settings(
+            max_examples=EXAMPLES,
+            phases=[Phase.explicit, Phase.generate],
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def hold(case: schemathesis.Case) -> None:
+            case.call_and_validate()
+
+        try:
+            hold()
+        except (FailureGroup, Failure) as failure:
+            found.append(f"{operation.label}: {failure}"[:2000])
+    assert found == []
+
+
+def _can_be_wrong(operation: Any) -> bool:
+    """A request without parameters and body cannot be malformed."""
+    return bool(operation.body) or any(True for _ in operation.iter_parameters())
+
+
+def test_every_route_of_the_interface_is_described(client: FlaskClient) -> None:
+    described = client.get("/openapi.json").json["paths"]
+    rules = {rule.rule.replace("<", "{").replace(">", "}") for rule in client.application.url_map.iter_rules()}
+    apart = {"/openapi.json", "/docs", "/docs/{name}", "/problems", "/problems/{slug}"}
+    assert rules - apart == set(described)
