@@ -32,7 +32,7 @@ class Threshold:
     Args:
         score: cosine; with normalisation on, what is left of it after the query's own share is taken off.
         fpr: the share of innocent queries with at least this score against a bank of `Sample.bank_frames`.
-        fpr_upper95: the upper end of that share's one-sided 95 % interval (Clopper-Pearson, queries as if independent).
+        fpr_upper95: the upper end of that share's one-sided 95 % interval (Clopper-Pearson, one trial a picture).
     """
 
     score: float
@@ -49,11 +49,13 @@ class Sample:
         pictures: distinct photographs.
         queries: innocent queries made of them, whole and edited.
         bank_frames: the size of the bank they were held against.
+        same_scene: of the pictures, how many were known to share a scene and not held against each other.
     """
 
     pictures: int
     queries: int
     bank_frames: int
+    same_scene: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,37 @@
+"""
+What can go wrong while training.
+
+ModelsError
+└── TrainingError
+    ├── NoTrainingPictures      the folder of photographs holds none that can be read
+    ├── CheckpointMismatch      the checkpoint belongs to another architecture
+    ├── TrainingDiverged        the loss is not a number any more; the last good checkpoint is kept
+    ├── BatchesLost             the process that prepares batches has died
+    └── ExportFailed            the result could not be written
+"""
+
+from models.errors import ModelsError
+
+
+class TrainingError(ModelsError):
+    """A run cannot start, go on or finish."""
+
+
+class NoTrainingPictures(TrainingError):
+    pass
+
+
+class CheckpointMismatch(TrainingError):
+    pass
+
+
+class TrainingDiverged(TrainingError):
+    pass
+
+
+class BatchesLost(TrainingError):
+    pass
+
+
+class ExportFailed(TrainingError):
+    pass
