@@ -50,6 +50,9 @@ format: $(VENV)/.for-development ## put the code into the shape that check asks 
 
 bench: $(VENV)/.for-development ## measure start-up, latency and throughput on this machine
 	$(BIN)/python benchmarks/startup.py
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/descriptor.py
+	$(BIN)/python benchmarks/index_search.py
 	$(BIN)/python benchmarks/service_latency.py
 
 wheel: $(VENV)/.for-development ## build the wheel into dist/

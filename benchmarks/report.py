@@ -7,15 +7,15 @@ from argparse import Namespace
 from importlib.metadata import version
 from pathlib import Path
 
+from service.settings import cores
+
 ROOT = Path(__file__).parents[1]
 LIBRARIES = ("torch", "open-clip-torch", "faiss-cpu", "pillow", "flask", "gunicorn")
 
 
 def print_heading(title: str, options: Namespace) -> None:
     print(f"# {title}\n")
-    print(
-        f"- machine: {_processor()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.2f} at the start"
-    )
+    print(f"- machine: {_processor()}, {cores()} cores, load {os.getloadavg()[0]:.2f} at the start")
     print(f"- {platform.system()} {platform.release()}, Python {platform.python_version()}")
     print("- " + ", ".join(f"{name} {version(name)}" for name in LIBRARIES))
     print(f"- commit {_commit()}")

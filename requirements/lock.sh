@@ -24,12 +24,12 @@ resolve() {
 
 rm -f requirements/*.txt
 resolve development.txt --all-extras
-resolve demo.txt --extra heif --extra demo --constraint requirements/development.txt
-resolve runtime.txt --extra heif --constraint requirements/development.txt
+resolve demo.txt --extra demo --constraint requirements/development.txt
+resolve runtime.txt --constraint requirements/development.txt
 
 cuda=$(sed -nE 's/^(nvidia-[a-z0-9-]+|cuda-[a-z]+|triton)==.*/\1/p' requirements/runtime.txt)
 set --
 for package in torch torchvision $cuda; do
     set -- "$@" --no-emit-package "$package"
 done
-resolve without-torch.txt --extra heif --constraint requirements/runtime.txt "$@"
+resolve without-torch.txt --constraint requirements/runtime.txt "$@"

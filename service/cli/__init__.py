@@ -1,0 +1,5 @@
+"""The program `afterimage`: one file for each command."""
+
+from service.cli.application import main
+
+__all__ = ["main"]

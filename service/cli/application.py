@@ -1,0 +1,79 @@
+"""Puts the commands together, and turns what goes wrong into one sentence and an exit code."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from index.errors import IndexingError
+from models.errors import ModelsError
+from service.cli import bank, demo, doctor, match, measure, serve, train, version
+from service.cli.output import Exit, complain
+from service.client import ClientError
+from service.errors import ServiceError
+
+_ABOUT = """
+Recognises edited re-uploads of known pictures.
+
+Pictures are kept in banks. `bank add` fills one, `match` asks whether a picture is an edited copy of something banked,
+and `serve` answers the same question over HTTP.
+
+`bank` and `match` work on a running service (`--url`, or AFTERIMAGE_URL) or, without one, on a data directory
+(`--data-dir`, or AFTERIMAGE_DATA_DIR, else ./data).
+
+Exit codes: 0 done; 1 done, but something in it was not well, and it is listed; 2 not done, and why.
+
+To begin: `afterimage demo`
+"""
+
+_EXTRAS = {"imagehash": "evaluation", "matplotlib": "evaluation"}
+"""Packages that only some commands need, and the extra that brings them."""
+
+
+def application() -> typer.Typer:
+    """The command line, complete."""
+    app = typer.Typer(
+        name="afterimage",
+        help=_ABOUT,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    app.command("serve")(serve.command())
+    app.add_typer(bank.commands(), name="bank")
+    app.command("match")(match.match)
+    app.command("doctor")(doctor.doctor)
+    app.command("demo")(demo.demo)
+    app.command("evaluate")(measure.evaluate)
+    app.command("calibrate")(measure.calibrate)
+    app.command("train")(train.command())
+    app.command("version")(version.version)
+    return app
+
+
+def main() -> None:
+    """Runs the command that was asked for; never answers a mistake of the user with a traceback."""
+    try:
+        application()()
+    except (IndexingError, ModelsError, ServiceError, ClientError) as error:
+        complain(str(error))
+        sys.exit(Exit.NOT_DONE)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(error.name or "")
+        if extra is None:
+            raise
+        complain(f"This needs {error.name}. Install it with: pip install 'afterimage[{extra}]'")
+        sys.exit(Exit.NOT_DONE)
+
+
+def _root(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, show_default=False)
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(version.own_version())
+        raise typer.Exit

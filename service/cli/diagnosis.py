@@ -1,0 +1,203 @@
+"""Looks at everything a service needs, without one, and says of each part whether it is well."""
+
+import importlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index.errors import DataDirectoryInUse, IndexingError
+from models.errors import ModelsError
+from service.errors import NotReady, ServiceError
+from service.settings import Settings, cores
+
+if TYPE_CHECKING:
+    from models.embedder import Space
+    from service.runtime import Runtime
+
+_LITTLE_ROOM_BYTES = 1 << 30
+
+
+class State(StrEnum):
+    OK = "ok"
+    NOTE = "note"
+    """Works, and is worth knowing."""
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part, how it is, and what to do about it."""
+
+    part: str
+    state: State
+    says: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def diagnose(settings: Settings) -> Iterator[Finding]:
+    """
+    Part by part, as they are looked at; the slow ones last.
+
+    The data directory is opened when nobody else has it open, and is not made when it does not exist.
+    """
+    libraries = [_torch(), _faiss()]
+    yield from libraries
+    if any(finding.state is State.WRONG for finding in libraries):
+        return
+    yield _threads(settings)
+    yield _data_directory(settings.data_dir)
+    if settings.catalog or (settings.data_dir / "catalog.db").exists():
+        yield from _opened(settings)
+    else:
+        yield from _models_alone(settings)
+
+
+def _faiss() -> Finding:
+    try:
+        importlib.import_module("faiss")
+    except Exception as error:  # noqa: BLE001 - native libraries fail in many ways, and each is what we look for
+        return Finding("FAISS", State.WRONG, f"cannot be imported: {error}", "Install Afterimage again.")
+    return Finding("FAISS", State.OK, "can be imported")
+
+
+def _torch() -> Finding:
+    try:
+        importlib.import_module("torchvision")
+    except Exception as error:  # noqa: BLE001 - likewise
+        return Finding(
+            "torch",
+            State.WRONG,
+            f"torch and torchvision do not work together: {error}",
+            "They come from different indexes: install both from the same one (docs/operations.md, Installing).",
+        )
+    return Finding("torch", State.OK, "torch and torchvision work together")
+
+
+def _threads(settings: Settings) -> Finding:
+    says = (
+        f"{cores()} cores; {settings.workers} worker(s), each with {settings.cores_for_models} threads for the model, "
+        f"{settings.cores_for_decoding} processes that decode and {settings.threads} that answer"
+    )
+    if settings.workers * settings.cores_for_models > cores():
+        return Finding(
+            "threads",
+            State.NOTE,
+            says,
+            "The models' threads of all workers together are more than the cores: set AFTERIMAGE_TORCH_THREADS lower.",
+        )
+    return Finding("threads", State.OK, says)
+
+
+def _data_directory(path: Path) -> Finding:
+    shown = str(path.absolute())
+    if not path.exists():
+        return Finding("data directory", State.OK, f"{shown} is not there yet; the first to need it makes it")
+    if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
+        return Finding("data directory", State.WRONG, f"{shown} cannot be written", "Give its owner to this user.")
+    free = shutil.disk_usage(path).free
+    room = f"{free / (1 << 30):.1f} GiB free"
+    if free < _LITTLE_ROOM_BYTES:
+        return Finding("data directory", State.NOTE, f"{shown}, {room}", "Make room before it is full.")
+    return Finding("data directory", State.OK, f"{shown}, {room}")
+
+
+def _opened(settings: Settings) -> Iterator[Finding]:
+    from service.runtime import Runtime
+
+    try:
+        runtime = Runtime.open(settings)
+    except DataDirectoryInUse as error:
+        yield Finding("catalog", State.NOTE, str(error), "Ask the service itself: afterimage doctor --url …")
+        yield from _models_alone(settings)
+        return
+    except (IndexingError, ModelsError, ServiceError) as error:
+        yield Finding("service", State.WRONG, f"cannot be opened: {error}")
+        return
+    with runtime:
+        for served in runtime.spaces:
+            yield from _space(settings, served.space, served.batcher.device)
+        yield from _catalog(runtime)
+        yield _canary(runtime)
+
+
+def _models_alone(settings: Settings) -> Iterator[Finding]:
+    from models.embedder import Device
+    from models.openclip import open_embedder
+
+    for model in settings.model:
+        try:
+            embedder = open_embedder(model, Device(settings.device), calibration=settings.calibration_dir)
+        except ModelsError as error:
+            yield Finding("model", State.WRONG, str(error))
+            continue
+        try:
+            yield from _space(settings, embedder.space, embedder.device)
+        finally:
+            embedder.close()
+
+
+def _space(settings: Settings, space: "Space", device: str) -> Iterator[Finding]:
+    yield Finding("device", State.OK, f"{device} ({settings.device} was asked for)")
+    yield Finding(
+        "space",
+        State.OK,
+        f"{space.embedder_id} ({space.model}), {space.dim} numbers from {space.image_px} px, on {device}",
+    )
+    record = space.calibration
+    if record is None:
+        yield Finding(
+            "calibration",
+            State.NOTE,
+            f"{space.embedder_id} has none: its thresholds are guesses, and nothing over `review` is suggested",
+            "Measure one with: afterimage calibrate",
+        )
+        return
+    yield Finding(
+        "calibration",
+        State.OK,
+        f"of {record.created}, on {record.sample.pictures:,} photographs; variant from {record.variant.score:.3f} "
+        f"(1 innocent query in {_one_in(record.variant.fpr_upper95)} at most), related from {record.related.score:.3f} "
+        f"(1 in {_one_in(record.related.fpr_upper95)})",
+    )
+
+
+def _one_in(rate: float) -> str:
+    return f"{1 / rate:,.0f}" if rate > 0 else "none"
+
+
+def _catalog(runtime: "Runtime") -> Iterator[Finding]:
+    info = runtime.catalog.info()
+    yield Finding(
+        "catalog",
+        State.OK,
+        f"{info.path}, {info.size_bytes / (1 << 20):.1f} MiB, revision {info.schema_revision}, "
+        f"journal {info.journal_mode}, synchronous {info.synchronous}",
+    )
+    if info.hazard is None:
+        yield Finding("SQLite", State.OK, info.sqlite_version)
+    else:
+        yield Finding("SQLite", State.NOTE, info.sqlite_version, info.hazard)
+    counts = ", ".join(f"{state.frames:,} frames in {state.space}" for state in runtime.catalog.spaces())
+    behind = runtime.catalog.version() - runtime.views.follow()
+    yield Finding(
+        "index",
+        State.OK if behind == 0 else State.WRONG,
+        f"version {runtime.views.version}, {len(runtime.views.banks)} banks; {counts or 'no embeddings yet'}",
+        "" if behind == 0 else f"It is {behind} changes behind the catalog.",
+    )
+
+
+def _canary(runtime: "Runtime") -> Finding:
+    try:
+        runtime.readiness.check()
+    except NotReady as error:
+        failed = ", ".join(f"{part}: {said}" for part, said in error.checks.items() if said != "ok")
+        return Finding("canary", State.WRONG, failed or str(error))
+    return Finding("canary", State.OK, "a picture went through decoder, models, index and catalog")

@@ -1,0 +1,159 @@
+"""`afterimage match`."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.concurrently import concurrently
+from service.cli.output import ACTION_STYLES, BAND_STYLES, Exit, print_json, progress, remarks
+from service.cli.output import answers as output
+from service.cli.pictures import UnreadableFile, find_pictures, read_picture
+from service.cli.target import DataDirOption, Place, Question, Target, UploadRefused, UrlOption, chosen, open_target
+
+Json = dict[str, Any]
+
+
+class MinBand(StrEnum):
+    EXACT = "exact"
+    VARIANT = "variant"
+    RELATED = "related"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A picture and what was answered: an answer, or why there is none."""
+
+    path: Path
+    answer: Json | None
+    reason: str | None = None
+
+
+def match(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path], typer.Argument(help="Pictures, and folders of them at any depth.", show_default=False)
+    ],
+    *,
+    bank: Annotated[
+        list[str] | None, typer.Option(help="Look in this bank only; may be repeated.", show_default=False)
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="The most matches of a picture.")] = 5,
+    min_band: Annotated[
+        MinBand, typer.Option(help="The weakest band that counts; `none` shows the nearest whatever their score.")
+    ] = MinBand.RELATED,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Pictures under way at once.")] = 4,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: one JSON object a picture, a line each.")
+    ] = False,
+) -> None:
+    """
+    Ask whether pictures are edited copies of something banked.
+
+    Shows, for each picture, the verdict and its matches, best first: the score is a cosine (higher is nearer), the PDQ
+    distance counts differing bits (lower is nearer).
+
+    Exit code 0: every picture was answered, whatever the answer. 1: all but those that are listed with a reason.
+    2: nothing was answered, or it had to stop.
+    """
+    question = Question(tuple(bank or ()), k, min_band.value)
+    asked: list[Asked] = []
+    unusable = False
+    with closing(_answers(chosen(context, url, data_dir), question, paths, jobs, quiet=as_json)) as answers:
+        for one in answers:
+            unusable |= one.answer is None
+            if as_json:
+                print_json(_line(one))
+            else:
+                asked.append(one)
+    if not as_json:
+        _show(asked)
+    if unusable:
+        raise typer.Exit(Exit.NOT_ALL_WELL)
+
+
+def _answers(place: Place, question: Question, paths: list[Path], jobs: int, *, quiet: bool) -> Generator[Asked]:
+    """As they come, in the order of the pictures."""
+    found = find_pictures(paths)
+    for path in found.missing:
+        yield Asked(path, None, "no such file or folder")
+    if not found.pictures:
+        return
+    with (
+        open_target(place) as target,
+        progress(quiet=quiet) as bar,
+        closing(concurrently(_asker(target, question), found.pictures, jobs)) as ended,
+    ):
+        task = bar.add_task("Matching", total=len(found.pictures))
+        for _, future in ended:
+            yield future.result()
+            bar.advance(task)
+
+
+def _asker(target: Target, question: Question) -> Callable[[Path], Asked]:
+    def ask(path: Path) -> Asked:
+        try:
+            return Asked(path, target.match(read_picture(path), question))
+        except (UploadRefused, UnreadableFile) as error:
+            return Asked(path, None, str(error))
+
+    return ask
+
+
+def _line(asked: Asked) -> Json:
+    if asked.answer is None:
+        return {"path": str(asked.path), "error": {"reason": asked.reason}}
+    return {"path": str(asked.path), "answer": asked.answer}
+
+
+def _show(asked: list[Asked]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("picture", overflow="fold")
+    table.add_column("verdict")
+    table.add_column("suggested")
+    table.add_column("bank")
+    table.add_column("item", no_wrap=True)
+    table.add_column("score", justify="right")
+    table.add_column("PDQ", justify="right")
+    for one in asked:
+        if one.answer is None:
+            table.add_row(Text(str(one.path)), Text("cannot be used", style="red"), "", "", Text(one.reason or ""))
+        else:
+            _add_answer(table, one.path, one.answer)
+    console = output()
+    if asked:
+        console.print(table)
+    else:
+        remarks().print("There is no picture in what was named.")
+    if any(one.answer is not None and not one.answer["calibrated"] for one in asked):
+        console.print("Not calibrated: thresholds are guesses, and nothing over `review` is suggested.", style="yellow")
+
+
+def _add_answer(table: Table, path: Path, answer: Json) -> None:
+    verdict = answer["verdict"]
+    head = (
+        Text(str(path)),
+        Text(verdict["band"], style=BAND_STYLES[verdict["band"]]),
+        Text(verdict["suggested_action"], style=ACTION_STYLES[verdict["suggested_action"]]),
+    )
+    if not answer["matches"]:
+        note = "too little to see in it" if answer["media"]["low_information"] else ""
+        table.add_row(*head, "", Text(note, style="dim"))
+    for place, found in enumerate(answer["matches"]):
+        semantic, perceptual = found["semantic"], found["perceptual"]
+        table.add_row(
+            *(head if place == 0 else ("", Text(found["band"], style=BAND_STYLES[found["band"]]), "")),
+            Text(found["bank"]),
+            Text(found["item_id"]),
+            "" if semantic is None else f"{semantic['score']:.2f}",
+            "" if perceptual is None else str(perceptual["distance"]),
+        )

@@ -1,0 +1,179 @@
+"""`afterimage evaluate` and `afterimage calibrate`: how good a model is, and what its scores mean."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.output import answers, print_json, progress
+
+PhotosOption = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="A folder of photographs.", show_default=False, exists=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")]
+Tick = Callable[[str, int, int], None]
+
+
+class DeviceName(StrEnum):
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+DeviceOption = Annotated[DeviceName, typer.Option(help="Where the model runs.")]
+
+
+def evaluate(
+    photos: PhotosOption,
+    *,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Other photographs, to set thresholds on; without, some of the photographs are kept for that.",
+            show_default=False,
+            exists=True,
+        ),
+    ] = None,
+    lookalikes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Pictures that resemble each other and are no copies.",
+            show_default=False,
+            exists=True,
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model to measure, may be repeated. [default: bundled]", show_default=False),
+    ] = None,
+    bank: Annotated[int, typer.Option(min=2, help="How many photographs are banked at most.")] = 1000,
+    originals: Annotated[int, typer.Option(min=1, help="How many of them are edited.")] = 300,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the report goes.")] = Path(
+        "evaluation"
+    ),
+    device: DeviceOption = DeviceName.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """
+    Measure how well models recognise edited re-uploads, beside perceptual hashes.
+
+    Banks some of the photographs, edits them in many ways, and asks about all of them. Writes report.json, report.md
+    and report.html.
+    """
+    from models.embedder import Device
+    from models.evaluation import page, tables
+    from models.evaluation.run import EvaluationOptions
+    from models.evaluation.run import evaluate as run
+    from models.openclip import open_embedder
+
+    models = [(name, open_embedder(name, Device(device.value))) for name in model or ["bundled"]]
+    options = EvaluationOptions(
+        photos=photos, calibration=calibration, lookalikes=lookalikes, bank=bank, originals=originals
+    )
+    with _ticking(quiet=as_json) as tick:
+        report = run(options, models, tick)
+    output.mkdir(parents=True, exist_ok=True)
+    as_text = tables.to_markdown(report)
+    (output / "report.json").write_text(json.dumps(tables.to_json(report), indent=1) + "\n", encoding="utf-8")
+    (output / "report.md").write_text(as_text, encoding="utf-8")
+    (output / "report.html").write_text(page.to_html(report, photos), encoding="utf-8")
+    if as_json:
+        print_json(tables.to_json(report))
+        return
+    answers().print(as_text, markup=False, soft_wrap=True)
+    answers().print(f"With pictures: {output / 'report.html'}", soft_wrap=True)
+
+
+def calibrate(
+    photos: PhotosOption,
+    *,
+    model: Annotated[str, typer.Option(help="The model to calibrate.")] = "bundled",
+    edits: Annotated[int, typer.Option(min=0, help="Edited queries made of each photograph.")] = 12,
+    beta: Annotated[float, typer.Option(min=0, help="How much of score normalisation; 0 for none.")] = 0.0,
+    neighbours: Annotated[int, typer.Option(min=1, help="Of how many of the nearest innocents.")] = 3,
+    same_scene: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="Photographs of one scene, which are not innocent of each other: a group a line, names split by tabs.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the record goes. [default: where a service on the data directory finds it]",
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The data directory. [env var: AFTERIMAGE_DATA_DIR; default: ./data]",
+            show_default=False,
+        ),
+    ] = None,
+    device: DeviceOption = DeviceName.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """
+    Find out from which score on a match is one, on photographs that match nothing.
+
+    Innocent photographs like those your users upload are best, a thousand or more, none of them a copy of another. The
+    nearest pairs are listed: look at them, and name in --same-scene those that show one scene twice. A service takes
+    the record up when it is next started or reloaded.
+    """
+    from models.embedder import Device
+    from models.evaluation.calibrating import CalibrationOptions, read_scenes, save
+    from models.evaluation.calibrating import calibrate as run
+    from models.openclip import open_embedder
+    from service.settings import load_settings
+
+    embedder = open_embedder(model, Device(device.value))
+    with _ticking(quiet=as_json) as tick:
+        scenes = () if same_scene is None else read_scenes(same_scene)
+        made = run(CalibrationOptions(photos, edits, beta, neighbours, scenes), embedder, tick)
+    record = made.record
+    path = output or load_settings(data_dir=data_dir).calibration_dir / f"{record.embedder_id}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(record, path)
+    if as_json:
+        print_json(record.to_json())
+        return
+    for name, threshold in (("variant", record.variant), ("related", record.related)):
+        answers().print(
+            f"[bold]{name}[/] from {threshold.score:.3f}: {threshold.fpr:.6f} of {record.sample.queries:,} innocent "
+            f"queries reach it (95 % sure: {threshold.fpr_upper95:.6f} at most)",
+            soft_wrap=True,
+        )
+    answers().print("The nearest pairs of photographs that were taken to have nothing in common:")
+    for pair in made.nearest:
+        answers().print(f"  {pair.score:.3f}  {pair.one}  {pair.other}", markup=False, soft_wrap=True)
+    answers().print(f"Written to {path}", soft_wrap=True)
+
+
+@contextmanager
+def _ticking(*, quiet: bool) -> Iterator[Tick]:
+    """A bar for each thing that is being done."""
+    with progress(quiet=quiet) as bar:
+        tasks = {}
+
+        def tick(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield tick
