@@ -31,8 +31,9 @@ class Threshold:
 
     Args:
         score: cosine; with normalisation on, what is left of it after the query's own share is taken off.
-        fpr: the share of innocent queries with at least this score against a bank of `Sample.bank_frames`.
-        fpr_upper95: the upper end of that share's one-sided 95 % interval (Clopper-Pearson, one trial a picture).
+        fpr: the share of innocent queries to expect at or over this score, against a bank of `Sample.bank_frames`.
+        fpr_upper95: the upper end of the one-sided 95 % interval of the share of pictures any of whose queries is
+            (Clopper-Pearson); what the sample proves, where `fpr` is what it suggests.
     """
 
     score: float

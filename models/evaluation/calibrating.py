@@ -24,7 +24,7 @@ from models.embedder import Embedder, Embeddings
 from models.evaluation import queries
 from models.evaluation.edits.registry import EDITS
 from models.evaluation.errors import TooFewPictures, UnknownPicture
-from models.evaluation.metrics import rate_over, threshold_at, upper_bound
+from models.evaluation.metrics import rate_over, threshold_letting, upper_bound
 from models.evaluation.pictures import Folder, Picture, Tick, read_folder
 from models.evaluation.systems import EmbeddingSystem
 
@@ -118,23 +118,24 @@ def calibrate(options: CalibrationOptions, embedder: Embedder, tick: Tick) -> Ca
         raise TooFewPictures(f"{len(folder.pictures)} distinct pictures that can be read; at least {LEAST} are needed")
     pictures = _shuffled(folder, options)
     system = EmbeddingSystem("calibrated", embedder)
-    lend = queries.lender(pictures)
     banked = queries.bank(pictures, [system], tick)[system.name]
-    edits = [edit for edit in EDITS if edit.counted]
-    asked = queries.ask_some(pictures, edits, [system], lend, some=options.edits, tick=tick, label="asking")
-    rows, owners = asked.signatures[system.name], np.array(asked.owner)
-    half = len(pictures) // 2
     whole = np.concatenate([part[:1] for part in banked])
-    parts = []
-    for own, other in ((range(half), range(half, 2 * half)), (range(half, 2 * half), range(half))):
-        mine = np.flatnonzero(np.isin(owners, list(own)))
+    edits = [edit for edit in EDITS if edit.counted]
+    half = len(pictures) // 2
+    parts: list[Innocent] = []
+    for own, other in ((slice(0, half), slice(half, 2 * half)), (slice(half, 2 * half), slice(0, half))):
+        # Edits that need a second picture take it from the same half: one that is banked would be a true match.
+        lend = queries.lender(pictures[own])
+        asked = queries.ask_some(
+            pictures[own], edits, [system], lend, some=options.edits, tick=tick, label=f"asking {len(parts) + 1} of 2"
+        )
         parts.append(
             Innocent(
-                queries=[rows[place] for place in mine],
-                owners=owners[mine],
-                bank=[banked[place] for place in other],
-                background=whole[list(own)],
-                background_owners=np.array(list(own)),
+                queries=asked.signatures[system.name],
+                owners=np.array(asked.owner) + own.start,
+                bank=banked[other],
+                background=whole[own],
+                background_owners=np.arange(own.start, own.stop),
             )
         )
     record = measured(embedder.space.embedder_id, parts, options.beta, options.neighbours)
@@ -195,8 +196,8 @@ def measured(embedder_id: str, parts: Sequence[Innocent], beta: float, neighbour
     # Against nested banks: column s is the best score against the first of the bank's pictures, up to size s.
     sizes = [*(max(1, bank // step) for step in GROWTH_STEPS), bank]
     best = np.concatenate([_best(part, sizes, beta, neighbours) for part in parts])
-    pictures = len({int(owner) for part in parts for owner in part.owners})
-    variant, related = (_threshold(best[:, -1], rate, pictures) for rate in (VARIANT_RATE, RELATED_RATE))
+    owners = np.concatenate([part.owners for part in parts])
+    variant, related = (_threshold(best[:, -1], owners, rate) for rate in (VARIANT_RATE, RELATED_RATE))
     growth = tuple(
         Growth(size, rate_over(best[:, place], variant.score), rate_over(best[:, place], related.score))
         for place, size in enumerate(sizes)
@@ -204,7 +205,7 @@ def measured(embedder_id: str, parts: Sequence[Innocent], beta: float, neighbour
     normalisation = None
     if beta > 0 and len(parts[0].background):
         normalisation = Normalisation(beta, neighbours, parts[0].background.astype(np.float32))
-    sample = Sample(pictures, count, bank)
+    sample = Sample(len(np.unique(owners)), count, bank)
     created = datetime.now(UTC).date().isoformat()
     return CalibrationRecord(embedder_id, created, sample, variant, related, normalisation, growth)
 
@@ -274,16 +275,17 @@ def _best(part: Innocent, sizes: Sequence[int], beta: float, neighbours: int) ->
     return best
 
 
-def _threshold(best: NDArray[np.float64], rate: float, pictures: int) -> Threshold:
+def _threshold(best: NDArray[np.float64], owners: NDArray[np.int64], rate: float) -> Threshold:
     """
-    At the wanted rate, or the tightest that the sample supports: above every innocent query.
+    Where the expected rate is the wanted one, or the tightest that the sample supports: above every innocent query.
 
-    The queries made of one picture are alike, so the upper bound counts as many trials as there are pictures.
+    A score that k of n queries reach, chosen on these queries, is reached by (k + 1) / (n + 1) of others. The queries
+    made of one picture are alike, so the upper bound counts pictures.
     """
-    score = threshold_at(best, rate)
-    share = rate_over(best, score)
+    score = threshold_letting(best, max(int(rate * (len(best) + 1)) - 1, 0))
+    reached = best >= score
     return Threshold(
         score=round(score + 5e-5, 4),
-        fpr=max(share, 1 / len(best)),
-        fpr_upper95=upper_bound(share * pictures, pictures),
+        fpr=(int(reached.sum()) + 1) / (len(best) + 1),
+        fpr_upper95=upper_bound(len(np.unique(owners[reached])), len(np.unique(owners))),
     )

@@ -91,8 +91,12 @@ def threshold_at(best: Floats, rate: float) -> float:
         best: shape (q,), the highest score of each innocent query against the bank.
         rate: of queries; with fewer than 1 / rate of them no query may reach it.
     """
+    return threshold_letting(best, int(np.floor(rate * len(best))))
+
+
+def threshold_letting(best: Floats, allowed: int) -> float:
+    """The lowest score that at most this many innocent queries reach."""
     falling = np.sort(best)[::-1]
-    allowed = int(np.floor(rate * len(falling)))
     if allowed >= len(falling):
         return float("-inf")
     return float(np.nextafter(falling[allowed], np.inf))
@@ -103,7 +107,7 @@ def rate_over(best: Floats, threshold: float) -> float:
     return float((best >= threshold).mean()) if len(best) else 0.0
 
 
-def upper_bound(hits: float, trials: int, confidence: float = CONFIDENCE) -> float:
+def upper_bound(hits: int, trials: int, confidence: float = CONFIDENCE) -> float:
     """The one-sided upper end of a share's interval. Source: Clopper and Pearson 1934."""
     if hits >= trials:
         return 1.0
