@@ -95,7 +95,8 @@ class SystemReport:
         top_1: the share of counted queries whose original comes first.
         top_20: among the first twenty.
         top_20_by_edit: of each edit.
-        at: recall at each rate that the sample supports.
+        curve: precision and recall as the threshold falls, a few hundred points of it.
+        at: recall at each rate that the sample supports. Intervals hold the threshold fixed.
         fixed: recall at thresholds that do not depend on the sample, by their names.
     """
 
@@ -106,6 +107,7 @@ class SystemReport:
     top_1: float
     top_20: float
     top_20_by_edit: dict[str, float]
+    curve: tuple[tuple[float, float], ...]
     at: tuple[AtRate, ...]
     fixed: dict[str, AtRate]
 
@@ -156,6 +158,7 @@ def measure(
         top_1=float((ranks[counted] == 1).mean()),
         top_20=float((ranks[counted] <= NEAR).mean()),
         top_20_by_edit=_by_edit(asked, ranks <= NEAR),
+        curve=metrics.precision_and_recall(predictions),
         at=tuple(at(rate, metrics.threshold_at(answers.thresholds, rate)) for rate in supported),
         fixed={label: at(None, threshold) for label, threshold in fixed.items()},
     )
@@ -179,7 +182,9 @@ def _predictions(asked: Asked, answers: Answers) -> Predictions:
     columns, scores = _top(answers.positives[counted])
     wrong = _top(answers.negatives[innocent])[1]
     truth = asked.truth[counted]
-    hits = columns == truth[:, None]
+    # Of equal scores on the edge of the ten, the wrong ones come first.
+    ranks = metrics.ranks(answers.positives[counted].astype(np.float64), truth)
+    hits = (columns == truth[:, None]) & (ranks <= ANSWERS)[:, None]
     return Predictions(
         scores=np.concatenate([scores.ravel(), wrong.ravel()]).astype(np.float64),
         hits=np.concatenate([hits.ravel(), np.zeros(wrong.size, dtype=bool)]),

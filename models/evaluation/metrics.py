@@ -83,6 +83,17 @@ def recall_at_precision(predictions: Predictions, least: float = 0.9) -> tuple[f
     return float(found[place] / max(1, predictions.truths)), float(predictions.scores[place])
 
 
+def precision_and_recall(predictions: Predictions, points: int = 200) -> tuple[tuple[float, float], ...]:
+    """The curve, from the highest score down: at most this many points, evenly over the true pairs found."""
+    found = np.cumsum(predictions.hits)
+    places = np.flatnonzero(predictions.hits)
+    chosen = places[np.unique(np.linspace(0, len(places) - 1, min(points, len(places))).astype(int))]
+    return tuple(
+        (round(float(found[place] / (place + 1)), 4), round(float(found[place] / predictions.truths), 4))
+        for place in chosen
+    )
+
+
 def threshold_at(best: Floats, rate: float) -> float:
     """
     The lowest score that at most this share of innocent queries reaches.

@@ -30,6 +30,8 @@ td,th{border:1px solid #d7d9dd;padding:.25rem .5rem;text-align:right}td:first-ch
 figure{display:inline-block;margin:.4rem;font-size:12px;color:#555}figure img{display:block}
 img{max-width:100%}
 """
+MISSES = """Queries that no stated rate finds, and the banked original of each. They are edited anew here: what an edit
+borrows, and what it draws by chance after that, may differ from what was measured."""
 
 
 def to_html(report: Report, photos: Path) -> str:
@@ -46,8 +48,9 @@ def to_html(report: Report, photos: Path) -> str:
         f"<p>{html.escape(report.created)}</p>",
         _tables(tables.to_markdown(report)),
         f"<h2>Recall by edit</h2>{_plot(_recall_plot, report)}",
-        f"<h2>Precision and recall</h2>{_plot(_operating_plot, report)}",
-        "<h2>Worst misses</h2><p>The query, and the banked original that it was not matched with.</p>",
+        f"<h2>Precision and recall</h2>{_plot(_precision_plot, report)}",
+        f"<h2>Recall and false matches</h2>{_plot(_operating_plot, report)}",
+        f"<h2>Worst misses</h2><p>{MISSES}</p>",
         _sheet(report.misses, photos),
         "<h2>Worst false matches</h2><p>An innocent query, and the banked picture it was nearest to.</p>",
         _sheet(report.false_matches, photos),
@@ -67,7 +70,9 @@ def _tables(markdown: str) -> str:
             done.append(f"<p>{html.escape(block)}</p>")
             continue
         cells = [
-            [html.escape(cell.strip()) for cell in line.strip("|").split("|")] for line in lines if "---" not in line
+            [html.escape(cell.strip()) for cell in line.strip("|").split("|")]
+            for place, line in enumerate(lines)
+            if place != 1  # the rule under the head
         ]
         head = "".join(f"<th>{cell}</th>" for cell in cells[0])
         body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in cells[1:])
@@ -100,6 +105,19 @@ def _recall_plot(axes: Axes, report: Report) -> None:
     axes.grid(axis="y", alpha=0.3)
 
 
+def _precision_plot(axes: Axes, report: Report) -> None:
+    for system in report.systems:
+        if system.curve:
+            precision, recall = zip(*system.curve, strict=True)
+            axes.plot(recall, precision, label=f"{system.name}, µAP {system.micro_ap:.3f}")
+    axes.set_xlabel("recall over all counted edits")
+    axes.set_ylabel("precision")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.legend(loc="lower left")
+    axes.grid(alpha=0.3)
+
+
 def _operating_plot(axes: Axes, report: Report) -> None:
     for system in report.systems:
         entries = sorted(system.at, key=lambda entry: entry.rate or 0)
@@ -127,7 +145,6 @@ def _sheet(cases: Sequence[Case], photos: Path) -> str:
 def _figure(case: Case, photos: Path, lend_from: Sequence[Path]) -> str:
     try:
         query, answer = _opened(case.query), _opened(case.answer)
-        # The lent background differs from the one that was measured; everything else about the edit is the same.
         edit = next(edit for edit in EDITS if edit.name == case.edit)
         query = edited(edit, query, _name(case.query, photos), lambda dice: _opened(dice.choice(lend_from)))
     except (OSError, MediaError):

@@ -88,14 +88,9 @@ def original(picture: Picture) -> DecodedFrame:
     return decode_image(picture.path.read_bytes(), LIMITS).frames[0]
 
 
-def dihedral_hashes(frame: Frame, side: int = 160) -> list[bytes]:
-    """PDQ hashes of the eight turns and mirror images of a frame; of a small copy, which costs PDQ next to nothing."""
-    small = frame
-    if max(frame.shape[:2]) > side:
-        scaled = Image.fromarray(frame)
-        scaled.thumbnail((side, side), Image.Resampling.BOX)
-        small = np.asarray(scaled)
-    forms = [np.rot90(form, turns) for form in (small, small[:, ::-1]) for turns in range(4)]
+def dihedral_hashes(frame: Frame) -> list[bytes]:
+    """PDQ hashes of the eight turns and mirror images of a frame, itself first."""
+    forms = [np.rot90(form, turns) for form in (frame, frame[:, ::-1]) for turns in range(4)]
     return [pdq(np.ascontiguousarray(form))[0] for form in forms]
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from models.embedder import Embedder
-from models.evaluation import queries
+from models.evaluation import metrics, queries
 from models.evaluation.edits.kinds import Edit
 from models.evaluation.edits.registry import EDITS, named
 from models.evaluation.errors import TooFewPictures, UnknownEdit
-from models.evaluation.measure import Answers, Asked, SystemReport, measure
+from models.evaluation.measure import RATES, Answers, Asked, SystemReport, measure
 from models.evaluation.network_embedder import untrained
 from models.evaluation.pictures import SAME_PDQ, Folder, Picture, Tick, read_folder, signs
 from models.evaluation.queries import Queries
@@ -208,7 +208,7 @@ def _gathered(options: EvaluationOptions, models: Sequence[Named], tick: Tick) -
     roles = drawn(folder.pictures, options.bank, options.originals, options.seed)
     judged, spare = _threshold_pictures(options, roles, folder, tick)
     systems = _systems(models, options.baselines)
-    lend = queries.lender(judged)
+    lend, lend_spare = queries.lender(judged), queries.lender(spare)
     known = roles.bank[: roles.originals]
     some = options.threshold_edits
     return _Gathered(
@@ -220,7 +220,7 @@ def _gathered(options: EvaluationOptions, models: Sequence[Named], tick: Tick) -
         bank=queries.bank(roles.bank, systems, tick),
         positives=queries.ask(known, edits, systems, lend, tick=tick, label="asking about the banked"),
         negatives=queries.ask(judged, edits, systems, lend, tick=tick, label="asking about the unknown"),
-        innocent=queries.ask_some(spare, edits, systems, lend, some=some, tick=tick, label="setting thresholds"),
+        innocent=queries.ask_some(spare, edits, systems, lend_spare, some=some, tick=tick, label="setting thresholds"),
         alike=_lookalikes(options, systems, lend, tick),
     )
 
@@ -302,10 +302,13 @@ def _fixed(system: System, models: Sequence[Named]) -> dict[str, float]:
 def _cases(
     asked: Asked, answers: Answers, roles: Roles, judged: Sequence[Picture], most: int = 48
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """The counted queries whose original scored lowest (one a picture), and the innocent ones that scored highest."""
+    """Of counted queries that no stated rate finds the worst of each picture, and the innocent that scored highest."""
     own = answers.positives[np.arange(len(asked.truth)), asked.truth]
+    loosest = metrics.threshold_at(answers.thresholds, max(RATES))
     misses: dict[int, Case] = {}
     for place in np.argsort(own):
+        if own[place] >= loosest:
+            break
         picture = int(asked.truth[place])
         if asked.counted[asked.edit[place]] and picture not in misses:
             path = roles.bank[picture].path

@@ -156,14 +156,15 @@ def _frames(options: StudyOptions, tick: Tick) -> _Frames:
         return [looked_at(edited(edit, still, picture.name, lend)).pixels for edit in chosen]
 
     positives: list[Frame] = []
-    for place, picture in enumerate(pictures[: options.originals]):
-        tick("editing the banked", place, options.originals)
+    known = pictures[: min(options.originals, size)]
+    for place, picture in enumerate(known):
+        tick("editing the banked", place, len(known))
         positives += made(picture, len(edits))
     innocent: list[Frame] = []
     for place, picture in enumerate(unknown):
         tick("editing the unknown", place, len(unknown))
         innocent += made(picture, options.unknown_edits)
-    truth = np.repeat(np.arange(min(options.originals, size)), len(edits))
+    truth = np.repeat(np.arange(len(known)), len(edits))
     bank = [original(picture).pixels for picture in pictures[:size]]
     return _Frames(bank, positives, truth, innocent, [original(picture).pixels for picture in background])
 

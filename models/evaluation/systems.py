@@ -17,8 +17,6 @@ from models.media.types import DecodedFrame
 
 Scores = NDArray[np.float32]
 BATCH = 32
-LOW_QUALITY = 50
-"""PDQ advises against hashes of a lower quality."""
 
 
 class System(Protocol):
@@ -110,7 +108,7 @@ def best_of_views(queries: Sequence[Any], bank: Sequence[Any], normalisation: No
 
 
 class PdqSystem:
-    """PDQ as it is exchanged: distance by bits, at 31 in practice; a score is minus the distance."""
+    """PDQ as it is exchanged, whatever its quality: at 31 bits in practice; a score is minus the distance."""
 
     name = "PDQ"
     fixed_threshold = -31.0

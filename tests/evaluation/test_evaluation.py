@@ -73,7 +73,7 @@ def test_an_evaluation_measures_every_system_on_the_same_queries(folder: MakeFol
     assert str(options.photos) not in json.dumps(written)
     assert "| jpeg |" in tables.to_markdown(report)
     shown = page.to_html(report, options.photos)
-    assert shown.count("data:image/png;base64") == 2
+    assert shown.count("data:image/png;base64") == 3
     assert "data:image/jpeg;base64" in shown
 
 
