@@ -19,6 +19,8 @@ from models.training.loss import Memory
 
 FILE = "checkpoint.safetensors"
 FORMAT = 1
+FREE = frozenset({"steps", "finish_steps", "shipped_size", "threads", "workers"})
+"""What may differ when a run is taken up again: its length, and what does not decide the weights."""
 
 
 @dataclass(slots=True)
@@ -43,9 +45,9 @@ class State:
     views: int = 0
 
 
-def save(state: State, folder: Path) -> Path:
+def save(state: State, folder: Path, recipe: dict[str, object]) -> Path:
     """
-    Write the state, replacing the one before only when all of it is on disk.
+    Write the state and the recipe of its run, replacing the one before only when all of it is on disk.
 
     Raises:
         OSError: it does not fit on the disk, or cannot be written; the one before is untouched.
@@ -64,20 +66,26 @@ def save(state: State, folder: Path) -> Path:
         "next": state.memory.next,
         "width": state.network.shape.width,
         "dim": state.network.shape.dim,
+        "recipe": recipe,
     }
     folder.mkdir(parents=True, exist_ok=True)
     return _write(folder / FILE, tensors, facts)
 
 
-def load(state: State, folder: Path) -> bool:
+def load(state: State, folder: Path, recipe: dict[str, object]) -> bool:
     """
     Bring the state to where the run stopped.
+
+    Args:
+        state: of a run that is about to start.
+        folder: with the checkpoint.
+        recipe: of that run; one of another recipe is refused, but for what is `FREE`.
 
     Returns:
         whether there was anything to go on from.
 
     Raises:
-        CheckpointMismatch: it is of another architecture, or damaged.
+        CheckpointMismatch: it is of another architecture or recipe, or damaged.
     """
     path = folder / FILE
     if not path.exists():
@@ -88,21 +96,44 @@ def load(state: State, folder: Path) -> bool:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 not a dict
     except (SafetensorError, ValueError) as error:
         raise CheckpointMismatch(f"{FILE} cannot be read: remove it to start anew") from error
+    if facts.get("format") != FORMAT:
+        raise CheckpointMismatch(f"{FILE} is of a format that is not read here: remove it to start anew")
     shape = state.network.shape
     if (facts.get("width"), facts.get("dim")) != (shape.width, shape.dim):
         raise CheckpointMismatch(
             f"{FILE} is of width {facts.get('width')} and {facts.get('dim')} dimensions, "
             f"this run is of width {shape.width} and {shape.dim}: remove it or use its options"
         )
+    _refuse_another(facts.get("recipe"), recipe)
+    try:
+        _into_state(state, tensors, facts)
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointMismatch(f"{FILE} does not fit this network: remove it to start anew") from error
+    return True
+
+
+def _refuse_another(then: dict[str, object] | None, now: dict[str, object]) -> None:
+    """Checkpoints of before recipes were kept in them are taken as they are."""
+    if then is None:
+        return
+    names = (then.keys() & now.keys()) | {name for name in ("init_sha256",) if name in then or name in now}
+    others = sorted(name for name in names - FREE if then.get(name) != now.get(name))
+    if others:
+        told = ", ".join(f"{name} {then.get(name)} then and {now.get(name)} now" for name in others)
+        raise CheckpointMismatch(f"{FILE} is of a run with other options ({told}): remove it or use its options")
+
+
+def _into_state(state: State, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
     _into_module(state.network, tensors, "network.")
     _into_module(state.average, tensors, "average.")
     _into_optimiser(state, tensors)
     if state.memory.embeddings.shape == tensors["memory.embeddings"].shape:
+        if state.memory.origins.shape != tensors["memory.origins"].shape:
+            raise ValueError("the memory's parts differ in length")
         state.memory.embeddings.copy_(tensors["memory.embeddings"])
         state.memory.origins.copy_(tensors["memory.origins"])
         state.memory.filled, state.memory.next = int(facts["filled"]), int(facts.get("next", 0))
     state.step, state.views = int(facts["step"]), int(facts["views"])
-    return True
 
 
 def _into_module(module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> None:
@@ -117,6 +148,8 @@ def _into_optimiser(state: State, tensors: dict[str, torch.Tensor]) -> None:
     for name, parameter in state.network.named_parameters():
         prefix = f"optimiser.{name}."
         slot = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if any(key != "step" and value.shape != parameter.shape for key, value in slot.items()):
+            raise ValueError(f"the optimiser's part of {name} has another shape")
         if slot:
             slots[places[id(parameter)]] = slot
     known: dict[str, Any] = state.optimiser.state_dict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from models.training.errors import CheckpointMismatch, ExportFailed
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 TRAINING_FILE = "training.json"
+BUNDLED = Path("bundled")
+"""The name of the shipped network; a folder of one's own that is called so is told by its whole path."""
+BUNDLED_FOLDER = Path(__file__).parents[1] / "bundled"
 TOWER = "visual.trunk."
 READABLE = 0o644
 MEAN, DEVIATION = 0.5, 0.25
@@ -84,9 +88,13 @@ def shipped_network(folder: Path) -> CopyNetwork:
     """
     The network of a local-dir of ours, folded, in evaluation mode, without open_clip.
 
+    Args:
+        folder: the local-dir, or `bundled`.
+
     Raises:
         CheckpointMismatch: the folder does not hold one.
     """
+    folder = _where(folder)
     try:
         told = json.loads((folder / CONFIG_FILE).read_text())
         name = told["model_cfg"]["vision_cfg"]["timm_model_name"]
@@ -99,6 +107,24 @@ def shipped_network(folder: Path) -> CopyNetwork:
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointMismatch("the folder holds no network of ours") from error
     return network.eval()
+
+
+def weights_sha256(folder: Path) -> str:
+    """
+    Hex digest of the weights' file of a local-dir, or of `bundled`.
+
+    Raises:
+        CheckpointMismatch: the folder does not hold one.
+    """
+    try:
+        with (_where(folder) / WEIGHTS_FILE).open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointMismatch("the folder holds no network of ours") from error
+
+
+def _where(folder: Path) -> Path:
+    return BUNDLED_FOLDER if folder == BUNDLED else folder
 
 
 def _text_tower(dim: int) -> dict[str, torch.Tensor]:

@@ -1,4 +1,7 @@
-"""The pictures we train on: generated, so that no licence, no person and no harmful content is in the training set."""
+"""
+The generated part of the pictures we train on: drawn from random numbers alone, so that no licence, no person and no
+harmful content comes in with it. What a folder of photographs mixes in beside it is its owner's to answer for.
+"""
 
 from __future__ import annotations
 

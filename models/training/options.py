@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from models.training.errors import BadOptions
+
+LEAST = {"workers": 0, "report_steps": 1, "held_out_steps": 1}
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
@@ -15,10 +19,10 @@ class TrainingOptions:
         folder: where the run keeps its checkpoint and its pool of pictures.
         output: the local-dir to write at the end; nothing is exported without.
         photos: a folder of photographs to mix in; generated pictures only without.
-        init: a local-dir to go on from, instead of from nothing.
+        init: a local-dir to go on from, or `bundled` for the shipped network, instead of from nothing.
         device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
         seed: the same seed, options and machine give the same pictures in the same order.
-        width: channels of the network's stem.
+        width: channels of the network's stem; with `init`, it is that network's.
         steps: optimiser steps in all, each over `pairs` pairs of views.
         finish_steps: how many of the last of them bring the learning rate to zero, at `finish_size`.
         size: the side of the views, in pixels, before that.
@@ -45,6 +49,9 @@ class TrainingOptions:
         checkpoint_minutes: how often the run is written down.
         report_steps: how often progress is reported.
         held_out_steps: how often the held-out score is taken.
+
+    Raises:
+        BadOptions: a value that no run can have.
     """
 
     folder: Path
@@ -80,6 +87,12 @@ class TrainingOptions:
     checkpoint_minutes: float = 4.0
     report_steps: int = 50
     held_out_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            told = getattr(self, name)
+            if told < least:
+                raise BadOptions(f"{name} is {told}: it must be at least {least}")
 
     def size_at(self, step: int) -> int:
         """The side of the views of this step, in pixels."""

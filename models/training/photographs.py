@@ -8,14 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from models.errors import MediaError
+from models.media.image import decode_image
+from models.media.types import MediaLimits
 from models.training.errors import NoTrainingPictures
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 KEPT_SIDE = 192
 HELD_OUT_OF = 24
 """One photograph in this many is held out, chosen by its name."""
+LIMITS = MediaLimits(max_bytes=1 << 30, sampled_frames=1, side_px=1 << 20)
+"""Files of one's own may be large, and are not reduced on the way: one resize brings them to their square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ def read_photographs(folder: Path, side: int = KEPT_SIDE) -> Photographs:
     for path in sorted(part for part in folder.rglob("*") if part.suffix.lower() in SUFFIXES):
         try:
             square = _square(path, side)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError):
+        except (OSError, MediaError):
             broken += 1
             continue
         apart = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % HELD_OUT_OF == 0
@@ -56,9 +61,9 @@ def read_photographs(folder: Path, side: int = KEPT_SIDE) -> Photographs:
 
 
 def _square(path: Path, side: int) -> np.ndarray:
-    with Image.open(path) as opened:
-        upright = ImageOps.exif_transpose(opened).convert("RGB")
-        return np.asarray(upright.resize((side, side), Image.Resampling.BOX, reducing_gap=None))
+    """The picture as the service would see it (upright, on white, 16 bits scaled), brought to a square."""
+    upright = Image.fromarray(decode_image(path.read_bytes(), LIMITS).frames[0].pixels)
+    return np.asarray(upright.resize((side, side), Image.Resampling.BOX, reducing_gap=None))
 
 
 def _stacked(squares: list[np.ndarray], side: int) -> torch.Tensor:

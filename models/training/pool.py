@@ -6,8 +6,9 @@ What batch number i holds depends only on the seed, the options and i, so that a
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional
 from models.training.canvas import over, smooth
 from models.training.dice import Dice
 from models.training.edits.pairs import Pairs, paired
+from models.training.errors import PoolFailed
 from models.training.generator import generate
 from models.training.options import TrainingOptions
 
@@ -25,6 +27,9 @@ EXTRAS = 32
 """Other pictures that a batch lends from, for backgrounds and stickers."""
 BASE_SCALE = 1.5
 """Pictures are brought to this many times the views' side before they are edited."""
+GENERATOR_VERSION = 1
+"""Raise it with every change of what the generator draws: pictures kept by an earlier one are then made anew."""
+ZEROS = bytes(1 << 20)
 
 
 class Ring:
@@ -38,12 +43,11 @@ class Ring:
         self._options, self._stream, self._device = options, stream, device
         self._chunk = options.chunk
         self._slots = max(1, options.pool // self._chunk)
-        shape = (self._slots * self._chunk, 3, options.pool_size, options.pool_size)
         self._marks: np.ndarray | None = None
         if device.type == "cpu":
-            self._pictures, self._marks = _kept(options.folder, stream, shape, options)
+            self._pictures, self._marks = _kept(options, stream)
         else:
-            self._pictures = torch.empty(shape, dtype=torch.uint8, device=device)
+            self._pictures = torch.empty(_shape(options), dtype=torch.uint8, device=device)
         self._made = 0
 
     def up_to(self, batch: int) -> None:
@@ -160,15 +164,62 @@ def _part(dice: Dice, pictures: torch.Tensor, side: int) -> torch.Tensor:
     return functional.grid_sample(_resized(pictures, int(side * 1.2)), grid, align_corners=False)
 
 
-def _kept(
-    folder: Path, stream: int, shape: tuple[int, ...], options: TrainingOptions
-) -> tuple[torch.Tensor, np.ndarray]:
+def reserve(options: TrainingOptions) -> None:
+    """
+    Take the room on disk for the rings of every worker, before any of them starts.
+
+    Raises:
+        PoolFailed: there is not enough, or the folder cannot be written.
+    """
+    for stream in range(max(1, options.workers)):
+        _kept(options, stream)
+
+
+def _shape(options: TrainingOptions) -> tuple[int, ...]:
+    slots = max(1, options.pool // options.chunk)
+    return slots * options.chunk, 3, options.pool_size, options.pool_size
+
+
+def _kept(options: TrainingOptions, stream: int) -> tuple[torch.Tensor, np.ndarray]:
     """The ring's file and the file of which chunk is in which slot; both are remade when the options differ."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = f"pool-{options.seed}-{options.pool_size}-{shape[0]}-{stream}"
-    pictures_at, marks_at = folder / f"{stem}.bin", folder / f"{stem}.marks.bin"
-    known = pictures_at.exists() and marks_at.exists()
-    mode: Literal["r+", "w+"] = "r+" if known else "w+"
-    pictures = np.memmap(pictures_at, dtype=np.uint8, mode=mode, shape=shape)
-    marks = np.memmap(marks_at, dtype=np.int64, mode=mode, shape=(shape[0] // options.chunk,))
+    shape = _shape(options)
+    slots = shape[0] // options.chunk
+    stem = f"pool-{options.seed}-{options.pool_size}-{shape[0]}-{options.chunk}-{stream}-v{GENERATOR_VERSION}"
+    pictures_at, marks_at = options.folder / f"{stem}.bin", options.folder / f"{stem}.marks.bin"
+    sizes = {pictures_at: int(np.prod(shape)), marks_at: slots * np.dtype(np.int64).itemsize}
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        if not all(path.exists() and path.stat().st_size == size for path, size in sizes.items()):
+            marks_at.unlink(missing_ok=True)  # marks must never speak of pictures that are not there
+            for path, size in sizes.items():
+                _reserved(path, size)
+        pictures = np.memmap(pictures_at, dtype=np.uint8, mode="r+", shape=shape)
+        marks = np.memmap(marks_at, dtype=np.int64, mode="r+", shape=(slots,))
+    except OSError as error:
+        needed = sum(sizes.values()) / 1e6
+        raise PoolFailed(
+            f"the pool of pictures needs {needed:.0f} MB in the run's folder: {error.strerror or error}"
+        ) from error
     return torch.from_numpy(pictures), marks
+
+
+def _reserved(path: Path, size: int) -> None:
+    """
+    A file of zeros whose room is taken: where a file has holes, a full disk kills whoever writes to its mapping.
+
+    Raises:
+        OSError: it does not fit, and is gone again.
+    """
+    try:
+        with path.open("wb") as opened:
+            try:
+                os.posix_fallocate(opened.fileno(), 0, size)
+            except (AttributeError, OSError) as error:
+                # Not every system or file system can.
+                if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+                for start in range(0, size, len(ZEROS)):
+                    opened.write(ZEROS[: size - start])
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise

@@ -16,14 +16,15 @@ from models.network import CopyNetwork, Shape, unfolded
 from models.training import checkpoint
 from models.training.checkpoint import State
 from models.training.edits.pairs import Pairs
-from models.training.errors import TrainingDiverged
-from models.training.export import export, shipped_network
+from models.training.errors import BatchesLost, ExportFailed, TrainingDiverged
+from models.training.export import export, shipped_network, weights_sha256
 from models.training.feed import Feed, open_feed
 from models.training.held_out import HeldOut
 from models.training.loss import Memory, copy_loss
 from models.training.options import Progress, TrainingOptions
 from models.training.photographs import Photographs, read_photographs
-from models.training.pool import Batches
+from models.training.pool import Batches, reserve
+from models.training.stopping import Stop, stopped_between_steps
 
 MOMENTA = (0.9, 0.98)
 LONGEST_STEP = 3.0
@@ -64,50 +65,65 @@ def train(options: TrainingOptions, report: Report, warn: Callable[[str], None] 
 
     Raises:
         NoTrainingPictures: the folder of photographs has none.
-        CheckpointMismatch: the checkpoint is of another architecture.
+        PoolFailed: there is no room for the pool of pictures.
+        CheckpointMismatch: the checkpoint is of another architecture or another recipe.
         TrainingDiverged: the loss is not a number any more; the last good checkpoint is kept.
         BatchesLost: the process that prepares batches died.
-        ExportFailed: the result could not be written.
+        ExportFailed: the result could not be written, or there is none: no step from nothing.
     """
     started = time.monotonic()
     torch.set_num_threads(options.threads)
     device = _device(options.device)
     photographs = _photographs(options, warn)
     state = _state(options, photographs, device)
-    checkpoint.load(state, options.folder)
+    recipe = _recipe(options, state)
+    kept = recipe | {"photographs": len(photographs.training)}
+    checkpoint.load(state, options.folder, kept)
+    if options.output is not None and options.init is None and max(state.step, options.steps) <= 0:
+        raise ExportFailed("a network that was not trained at all is not exported: steps must be at least 1")
+    if device.type == "cpu":
+        reserve(options)
     held_out = HeldOut.prepare(options, photographs.held_out)
     with closing(open_feed(options, photographs.training, device, state.step)) as feed:
-        _Loop(options, state, feed, held_out, report, warn).run()
+        _Loop(options, kept, state, feed, held_out, report, warn).run()
     output = None
     if options.output is not None:
-        output = export(state.average, options.output, options.shipped_size, _facts(options, state, photographs))
+        output = export(state.average, options.output, options.shipped_size, _facts(recipe, state, photographs))
     return Result(options.folder, output, state.step, state.views, time.monotonic() - started)
 
 
 @dataclass(slots=True)
 class _Loop:
     options: TrainingOptions
+    recipe: dict[str, object]
     state: State
     feed: Feed
     held_out: HeldOut
     report: Report
     warn: Callable[[str], None]
+    whole: bool = True
+    """False inside a step, whose state must not be written down."""
 
     def run(self) -> None:
         try:
-            self._run()
+            with stopped_between_steps() as stop:
+                self._run(stop)
         except KeyboardInterrupt:
             # Stopped by hand: nothing is lost, the same command goes on from here.
-            self._write()
+            if self.whole:
+                self._write()
             raise
 
-    def _run(self) -> None:
+    def _run(self, stop: Stop) -> None:
         state, options = self.state, self.options
         started = reported = written = time.monotonic()
         losses: list[torch.Tensor] = []
         spreads: list[torch.Tensor] = []
         while state.step < options.steps:
-            contrast, spread = self._step(self.feed.next())
+            pairs = self._next(stop)
+            self.whole = False
+            contrast, spread = self._step(pairs)
+            self.whole = True
             losses.append(contrast)
             spreads.append(spread)
             last = state.step == options.steps
@@ -135,6 +151,23 @@ class _Loop:
                 if last or reported - written > options.checkpoint_minutes * 60:
                     self._write()
                     written = time.monotonic()
+
+    def _next(self, stop: Stop) -> Pairs:
+        """
+        The next batch, unless someone wants the run to end.
+
+        Raises:
+            KeyboardInterrupt: someone does.
+            BatchesLost: see `Feed`.
+        """
+        stop.leave_if_asked()
+        try:
+            pairs = self.feed.next()
+        except BatchesLost:
+            stop.leave_if_asked()  # Ctrl-C reaches the workers too
+            raise
+        stop.leave_if_asked()
+        return pairs
 
     def _scored(self, last: bool) -> bool:  # noqa: FBT001
         return last or self.state.step % self.options.held_out_steps == 0
@@ -171,7 +204,7 @@ class _Loop:
         if not all(bool(part.isfinite().all()) for part in self.state.network.parameters()):
             raise TrainingDiverged(f"a weight is not a number at step {self.state.step}; the checkpoint is kept")
         try:
-            checkpoint.save(self.state, self.options.folder)
+            checkpoint.save(self.state, self.options.folder, self.recipe)
         except OSError as error:
             self.warn(f"the checkpoint could not be written ({error.strerror or error}); the one before is kept")
 
@@ -231,9 +264,15 @@ def _state(options: TrainingOptions, photographs: Photographs, device: torch.dev
     return State(network, average, optimiser, Memory(options.memory, network.shape.dim, device))
 
 
-def _facts(options: TrainingOptions, state: State, photographs: Photographs) -> dict[str, object]:
+def _recipe(options: TrainingOptions, state: State) -> dict[str, object]:
+    """The options' own, but the width is the network's and what it started from is said."""
+    recipe = options.recipe() | {"width": state.network.shape.width}
+    return recipe if options.init is None else recipe | {"init_sha256": weights_sha256(options.init)}
+
+
+def _facts(recipe: dict[str, object], state: State, photographs: Photographs) -> dict[str, object]:
     return {
-        "recipe": options.recipe(),
+        "recipe": recipe,
         "steps_done": state.step,
         "views": state.views,
         "photographs": len(photographs.training),

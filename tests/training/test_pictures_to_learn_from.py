@@ -1,21 +1,25 @@
 """Generated pictures, photographs, edits and pairs."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from models.evaluation.edits.registry import EDITS
 from models.training.dice import Dice
 from models.training.edits import colour
 from models.training.edits.geometry import Geometry, placements, resampled
 from models.training.edits.pairs import COLOURS, HELD_OUT, Filter, paired
-from models.training.errors import NoTrainingPictures
+from models.training.errors import NoTrainingPictures, PoolFailed
 from models.training.generator import generate
 from models.training.options import TrainingOptions
-from models.training.photographs import read_photographs
-from models.training.pool import PHOTOGRAPH_IDS, Batches, Ring
+from models.training.photographs import KEPT_SIDE, read_photographs
+from models.training.pool import PHOTOGRAPH_IDS, Batches, Ring, reserve
 from models.training.scenes import SCENES, Scene
 from models.training.textures import FAMILIES, Family, textures
 
@@ -138,3 +142,59 @@ def test_broken_files_are_counted_and_left_out(photographs: Path) -> None:
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoTrainingPictures):
         read_photographs(tmp_path)
+
+
+def test_an_ordinary_jpeg_is_brought_to_its_square_in_one_resize(tmp_path: Path, generated: torch.Tensor) -> None:
+    pixels = (generated[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(pixels).resize((1100, 700)).save(path, exif=turned, quality=90)
+    with Image.open(path) as opened:
+        upright = ImageOps.exif_transpose(opened).convert("RGB")
+    square = np.asarray(upright.resize((KEPT_SIDE, KEPT_SIDE), Image.Resampling.BOX))
+    assert np.array_equal(read_photographs(tmp_path).training[0].permute(1, 2, 0).numpy(), square)
+
+
+def test_deep_and_transparent_pictures_are_seen_as_the_service_sees_them(tmp_path: Path) -> None:
+    Image.fromarray(np.full((20, 20), 0x8000, dtype=np.uint16)).save(tmp_path / "a-deep.png")
+    Image.new("RGBA", (20, 20), (255, 0, 0, 0)).save(tmp_path / "b-clear.png")
+    deep, clear = read_photographs(tmp_path).training
+    assert deep.unique().tolist() == [0x80]
+    assert clear.unique().tolist() == [255]
+
+
+def test_a_pool_that_does_not_fit_on_the_disk_is_said_before_anything_is_drawn(
+    tiny: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_number: int, _start: int, _size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(PoolFailed, match="No space left"):
+        reserve(tiny())
+    assert list(tiny().folder.iterdir()) == []
+
+
+def test_a_file_system_that_cannot_reserve_has_its_pool_written_out(
+    tiny: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_number: int, _start: int, _size: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unknown)
+    reserve(tiny())
+    assert sorted(path.stat().st_size for path in tiny().folder.iterdir()) == [8, 64 * 3 * 40 * 40]
+
+
+@pytest.mark.usefixtures("_simple_pictures")
+def test_a_pool_kept_on_disk_is_used_again_unless_it_is_cut_short(tiny: TinyRun) -> None:
+    Ring(tiny(), 0, torch.device("cpu")).up_to(0)
+    (pictures,) = (path for path in tiny().folder.iterdir() if "marks" not in path.name)
+    kept = pictures.read_bytes()
+    assert len(set(kept)) > 1
+    reserve(tiny())
+    assert pictures.read_bytes() == kept
+    pictures.write_bytes(kept[:100])
+    Ring(tiny(), 0, torch.device("cpu")).up_to(0)
+    assert pictures.read_bytes() == kept

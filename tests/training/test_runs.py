@@ -1,7 +1,8 @@
-"""Runs: losses, schedules, checkpoints, resuming, ending, exporting."""
+"""Runs: losses, schedules, workers, ending, exporting."""
 
 import dataclasses
-import errno
+import hashlib
+import json
 import math
 import os
 import subprocess
@@ -18,8 +19,8 @@ from safetensors.torch import load_file
 from models.network import NAMED_SHAPES, CopyNetwork, Shape
 from models.training import __main__ as training_main
 from models.training import checkpoint, run
-from models.training.errors import CheckpointMismatch, ExportFailed, TrainingDiverged
-from models.training.export import export, shipped_network
+from models.training.errors import BadOptions, CheckpointMismatch, ExportFailed, TrainingDiverged
+from models.training.export import BUNDLED, BUNDLED_FOLDER, WEIGHTS_FILE, export, shipped_network
 from models.training.feed import WorkerFeed
 from models.training.loss import Memory, copy_loss
 from models.training.options import Progress, TrainingOptions, accelerated
@@ -92,17 +93,6 @@ def test_the_command_line_sets_what_it_is_told_and_nothing_else(
     assert ran[1] == dataclasses.replace(accelerated(TrainingOptions(folder=tmp_path)), width=24)
 
 
-def test_a_run_stopped_by_hand_is_written_down_first(tiny: TinyRun) -> None:
-    options = tiny(checkpoint_minutes=1000.0)
-
-    def stop(_progress: Progress) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(options, stop)
-    assert (options.folder / checkpoint.FILE).exists()
-
-
 def test_the_rate_rises_stays_and_falls_to_nothing(tiny: TinyRun) -> None:
     options = tiny(steps=100, finish_steps=20, warmup_steps=10, learning_rate=1.0)
     rates = [options.rate_at(step) for step in range(100)]
@@ -110,33 +100,6 @@ def test_the_rate_rises_stays_and_falls_to_nothing(tiny: TinyRun) -> None:
     assert rates[9] == rates[50] == rates[80] == 1.0
     assert rates[99] == pytest.approx(0.05)
     assert [options.size_at(step) for step in (0, 79, 80, 99)] == [32, 32, 40, 40]
-
-
-def test_a_run_taken_up_again_ends_as_if_it_had_never_stopped(tiny: TinyRun, tmp_path: Path) -> None:
-    whole = train(tiny(folder=tmp_path / "whole", steps=4), quiet)
-    first = tiny(folder=tmp_path / "halves", steps=4)
-    stopped = _Stop(after=2)
-    with pytest.raises(KeyboardInterrupt):
-        train(first, stopped)
-    halves = train(first, quiet)
-    assert (whole.step, whole.views) == (halves.step, halves.views) == (4, 32)
-    one, other = weights(whole.folder), weights(halves.folder)
-    assert one.keys() == other.keys()
-    for key, value in one.items():
-        assert torch.equal(value, other[key]), key
-
-
-class _Stop:
-    """Interrupts a run after its checkpoint of a step was written."""
-
-    def __init__(self, after: int) -> None:
-        self._after = after
-        self._seen = False
-
-    def __call__(self, progress: Progress) -> None:
-        if self._seen:
-            raise KeyboardInterrupt
-        self._seen = progress.step >= self._after
 
 
 def test_workers_prepare_the_batches_that_would_be_made_in_between(tiny: TinyRun, photographs: Path) -> None:
@@ -201,33 +164,6 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_checkpoin
     assert all(value.isfinite().all() for value in weights(options.folder).values())
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(tiny: TinyRun) -> None:
-    train(tiny(steps=2), quiet)
-    with pytest.raises(CheckpointMismatch, match="width 24"):
-        train(tiny(steps=2, width=32), quiet)
-
-
-def test_a_damaged_checkpoint_is_refused(tiny: TinyRun) -> None:
-    options = tiny()
-    options.folder.mkdir()
-    (options.folder / checkpoint.FILE).write_bytes(b"nonsense that is long enough")
-    with pytest.raises(CheckpointMismatch):
-        train(options, quiet)
-
-
-def test_a_full_disk_costs_a_checkpoint_and_not_the_run(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    warned: list[str] = []
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    result = train(tiny(), quiet, warned.append)
-    assert result.step == 4
-    assert "No space left" in warned[0]
-    assert not list(result.folder.glob("*.part"))
-
-
 def test_what_is_exported_is_what_was_trained_and_can_be_trained_further(tiny: TinyRun, tmp_path: Path) -> None:
     output = tmp_path / "local-dir"
     result = train(tiny(output=output, steps=2), quiet)
@@ -237,6 +173,35 @@ def test_what_is_exported_is_what_was_trained_and_can_be_trained_further(tiny: T
     assert rows.shape == (2, 256)
     further = train(tiny(folder=tmp_path / "further", init=output, steps=2), quiet)
     assert further.step == 2
+
+
+def _shipped(folder: Path, width: int) -> Path:
+    return export(CopyNetwork(Shape(width, norm=True)).eval(), folder / "shipped", 32, {})
+
+
+def test_what_a_run_went_on_from_is_written_beside_its_weights(tiny: TinyRun, tmp_path: Path) -> None:
+    output, init = tmp_path / "local-dir", _shipped(tmp_path, 32)
+    train(tiny(init=init, output=output, steps=1), quiet)
+    recipe = json.loads((output / "training.json").read_text())["recipe"]
+    assert recipe["width"] == 32
+    assert recipe["init_sha256"] == hashlib.sha256((init / WEIGHTS_FILE).read_bytes()).hexdigest()
+
+
+def test_the_shipped_network_is_gone_on_from_by_its_name() -> None:
+    named, told = shipped_network(BUNDLED), shipped_network(BUNDLED_FOLDER)
+    assert torch.equal(named.head.weight, told.head.weight)
+
+
+def test_a_network_that_was_not_trained_is_not_exported(tiny: TinyRun, tmp_path: Path) -> None:
+    with pytest.raises(ExportFailed, match="not trained"):
+        train(tiny(steps=0, finish_steps=0, output=tmp_path / "local-dir"), quiet)
+    assert not (tmp_path / "local-dir").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"workers": -1}, {"report_steps": 0}, {"held_out_steps": 0}])
+def test_options_that_no_run_can_have_are_refused(tiny: TinyRun, wrong: dict[str, int]) -> None:
+    with pytest.raises(BadOptions, match="at least"):
+        tiny(**wrong)
 
 
 def test_export_refuses_a_width_that_could_not_be_loaded(tmp_path: Path) -> None:
