@@ -21,10 +21,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 Json = dict[str, Any]
 
+_UNSENT = (OSError, http.client.HTTPException, UnicodeError)
+"""What keeps a request from being answered; the last is a host or a path that cannot be written on the wire."""
 _RETRIED = frozenset({429, 503})
 _JSON = {"Content-Type": "application/json"}
 _MEDIA = {"Content-Type": "application/octet-stream"}
@@ -100,11 +102,9 @@ class Client:
         patience_s: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServiceUnreachable(f"{url} is not the address of a service: it looks like http://127.0.0.1:8080")
-        self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
+        parts, self._host, self._port = _address(url)
+        self._path = parts.path.rstrip("/")
+        self.url = f"{parts.scheme}://{parts.netloc}{self._path}"
         self._secure = parts.scheme == "https"
         self._timeout_s, self._patience_s, self._sleep = timeout_s, patience_s, sleep
         self._local = threading.local()
@@ -190,13 +190,13 @@ class Client:
         reused = getattr(self._local, "connection", None) is not None
         try:
             return self._exchange(method, target, body, headers)
-        except (OSError, http.client.HTTPException) as error:
+        except _UNSENT as error:
             # The other side may have closed a kept connection meanwhile; every call here may be made twice.
             if not reused or isinstance(error, TimeoutError):
                 raise self._unreachable(error) from error
         try:
             return self._exchange(method, target, body, headers)
-        except (OSError, http.client.HTTPException) as error:
+        except _UNSENT as error:
             raise self._unreachable(error) from error
 
     def _exchange(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
@@ -228,6 +228,19 @@ class Client:
         if isinstance(error, ConnectionRefusedError):
             return ServiceUnreachable(f"Nothing listens at {self.url}. Start a service with: afterimage serve")
         return ServiceUnreachable(f"{self.url} cannot be reached: {error}")
+
+
+def _address(url: str) -> tuple[SplitResult, str, int | None]:
+    """A URL in its parts, with host and port."""
+    refused = f"{url} is not the address of a service: it looks like http://127.0.0.1:8080"
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError as error:
+        raise ServiceUnreachable(refused) from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ServiceUnreachable(refused)
+    return parts, parts.hostname, port
 
 
 def _multipart(data: bytes, labels: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:

@@ -60,12 +60,20 @@ def main() -> None:
     except (IndexingError, ModelsError, ServiceError, ClientError) as error:
         complain(str(error))
         sys.exit(Exit.NOT_DONE)
+    except OSError as error:
+        complain(_of_the_system(error))
+        sys.exit(Exit.NOT_DONE)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(error.name or "")
         if extra is None:
             raise
         complain(f"This needs {error.name}. Install it with: pip install 'afterimage[{extra}]'")
         sys.exit(Exit.NOT_DONE)
+
+
+def _of_the_system(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    return reason if error.filename is None else f"{error.filename}: {reason}"
 
 
 def _root(

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from service.cli.concurrently import concurrently
 from service.cli.output import Exit, answers, complain, print_json, progress, remarks
@@ -73,7 +75,8 @@ def add(
     Pictures whose exact bytes the bank holds already are skipped, so the same command can be run again after an
     interruption. A file that cannot be used does not stop the others; all such files are listed at the end.
 
-    Exit code 0: everything is banked. 1: all but the files that are listed. 2: nothing was, or it had to stop.
+    Exit code 0: everything is banked. 1: all but the files that are listed. 2: none of the files could be used, or it
+    had to stop.
     """
     place = chosen(context, url, data_dir)
     labels = _labels(label or [])
@@ -90,7 +93,7 @@ def add(
         complain("Interrupted. What is banked stays; the same command goes on from there.")
         raise typer.Exit(Exit.INTERRUPTED)
     if tally.failed:
-        raise typer.Exit(Exit.NOT_ALL_WELL)
+        raise typer.Exit(Exit.NOT_ALL_WELL if tally.added or tally.known else Exit.NOT_DONE)
 
 
 def list_banks(
@@ -109,7 +112,7 @@ def list_banks(
     for heading, justify in (("bank", "left"), ("purpose", "left"), ("items", "right"), ("made", "left")):
         table.add_column(heading, justify="right" if justify == "right" else "left")
     for bank in banks:
-        table.add_row(bank["bank"], bank["purpose"], f"{bank['items']:,}", bank["created_at"][:10])
+        table.add_row(Text(bank["bank"]), bank["purpose"], f"{bank['items']:,}", bank["created_at"][:10])
     answers().print(table)
 
 
@@ -174,7 +177,7 @@ def _report(bank: str, found: Found, tally: Tally, seconds: float, *, as_json: b
         return
     console = answers()
     console.print(
-        f"[bold]{tally.added:,}[/] banked into {bank}, {tally.known:,} were there already, "
+        f"[bold]{tally.added:,}[/] banked into {escape(bank)}, {tally.known:,} were there already, "
         f"{len(tally.failed):,} could not be used. ({seconds:.1f} s)",
         soft_wrap=True,
     )

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from service.cli.output import Exit, answers, complain, progress
 from service.cli.target import Place, Question, Target, open_target
-from service.demonstration.outcomes import Demonstration, Outcome, seen_by_afterimage, seen_by_pdq
+from service.demonstration.outcomes import (
+    Demonstration,
+    Outcome,
+    only_related,
+    seen_by_afterimage,
+    seen_by_pdq,
+)
 
 _EVERYTHING = Question(banks=(), k=100, min_band="none")
 
@@ -55,6 +62,7 @@ def demo(
     except PhotographsMissing as error:
         complain(str(error))
         raise typer.Exit(Exit.NOT_DONE) from None
+    output.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="afterimage-demo-") as folder,
         open_target(Place(url=None, data_dir=Path(folder), catalog="")) as target,
@@ -65,7 +73,6 @@ def demo(
             return bar.track(work, total=total, description="Editing and asking")
 
         shown = demonstrate(EmptyService(target), originals, unrelated, counted)
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_sheet(shown, output)
     _show(shown, output)
 
@@ -75,14 +82,16 @@ def _show(shown: Demonstration, sheet: Path) -> None:
     console.print()
     console.print(_table(shown))
     total = len(shown.outcomes)
+    seen, related = seen_by_afterimage(shown.outcomes), only_related(shown.outcomes)
     wrong = seen_by_afterimage(shown.unrelated)
     console.print(
         f"\nOf {total} edited re-uploads PDQ recognises [bold]{seen_by_pdq(shown.outcomes)}[/], "
-        f"Afterimage [bold green]{seen_by_afterimage(shown.outcomes)}[/]. "
+        f"Afterimage [bold green]{seen}[/] ({seen - related} as exact or variant; {related} only as related, which is "
+        "listed and suggests no action). "
         f"Of {len(shown.unrelated)} unrelated pictures Afterimage takes [bold]{wrong or 'none'}[/] for one of them.",
         soft_wrap=True,
     )
-    console.print(f"\nEvery picture with its verdict: [bold]{sheet}[/]", soft_wrap=True)
+    console.print(f"\nEvery picture with its verdict: [bold]{escape(str(sheet))}[/]", soft_wrap=True)
     console.print("\nNext, with pictures of your own:")
     for line in (
         "afterimage bank add known PICTURES…      put them into a bank",

@@ -63,13 +63,14 @@ def match(
     distance counts differing bits (lower is nearer).
 
     Exit code 0: every picture was answered, whatever the answer. 1: all but those that are listed with a reason.
-    2: nothing was answered, or it had to stop.
+    2: none of them was, or it had to stop.
     """
     question = Question(tuple(bank or ()), k, min_band.value)
     asked: list[Asked] = []
-    unusable = False
+    answered = unusable = False
     with closing(_answers(chosen(context, url, data_dir), question, paths, jobs, quiet=as_json)) as answers:
         for one in answers:
+            answered |= one.answer is not None
             unusable |= one.answer is None
             if as_json:
                 print_json(_line(one))
@@ -78,7 +79,7 @@ def match(
     if not as_json:
         _show(asked)
     if unusable:
-        raise typer.Exit(Exit.NOT_ALL_WELL)
+        raise typer.Exit(Exit.NOT_ALL_WELL if answered else Exit.NOT_DONE)
 
 
 def _answers(place: Place, question: Question, paths: list[Path], jobs: int, *, quiet: bool) -> Generator[Asked]:

@@ -1,6 +1,8 @@
 """`afterimage evaluate` and `afterimage calibrate`: how good a model is, and what its scores mean."""
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -55,9 +57,9 @@ def evaluate(
     ] = None,
     bank: Annotated[int, typer.Option(min=2, help="How many photographs are banked at most.")] = 1000,
     originals: Annotated[int, typer.Option(min=1, help="How many of them are edited.")] = 300,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the report goes.")] = Path(
-        "evaluation"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the report goes.", file_okay=False)
+    ] = Path("evaluation"),
     device: DeviceOption = DeviceName.AUTO,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,15 +73,17 @@ def evaluate(
     from models.evaluation import page, tables
     from models.evaluation.run import EvaluationOptions
     from models.evaluation.run import evaluate as run
-    from models.openclip import open_embedder
+    from models.openclip import open_embedder, use_threads
+    from service.settings import load_settings
 
+    use_threads(load_settings().cores_for_models)
+    _make_writable(output)
     models = [(name, open_embedder(name, Device(device.value))) for name in model or ["bundled"]]
     options = EvaluationOptions(
         photos=photos, calibration=calibration, lookalikes=lookalikes, bank=bank, originals=originals
     )
     with _ticking(quiet=as_json) as tick:
         report = run(options, models, tick)
-    output.mkdir(parents=True, exist_ok=True)
     as_text = tables.to_markdown(report)
     (output / "report.json").write_text(json.dumps(tables.to_json(report), indent=1) + "\n", encoding="utf-8")
     (output / "report.md").write_text(as_text, encoding="utf-8")
@@ -88,7 +92,7 @@ def evaluate(
         print_json(tables.to_json(report))
         return
     answers().print(as_text, markup=False, soft_wrap=True)
-    answers().print(f"With pictures: {output / 'report.html'}", soft_wrap=True)
+    answers().print(f"With pictures: {output / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def calibrate(
@@ -116,6 +120,7 @@ def calibrate(
             metavar="FILE",
             help="Where the record goes. [default: where a service on the data directory finds it]",
             show_default=False,
+            dir_okay=False,
         ),
     ] = None,
     data_dir: Annotated[
@@ -139,16 +144,21 @@ def calibrate(
     from models.embedder import Device
     from models.evaluation.calibrating import CalibrationOptions, read_scenes, save
     from models.evaluation.calibrating import calibrate as run
-    from models.openclip import open_embedder
+    from models.openclip import open_embedder, use_threads
     from service.settings import load_settings
 
-    embedder = open_embedder(model, Device(device.value))
-    with _ticking(quiet=as_json) as tick:
+    settings = load_settings(data_dir=data_dir)
+    use_threads(settings.cores_for_models)
+    try:
         scenes = () if same_scene is None else read_scenes(same_scene)
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{same_scene} is no text in UTF-8", param_hint="--same-scene") from error
+    embedder = open_embedder(model, Device(device.value))
+    path = output or settings.calibration_dir / f"{embedder.space.embedder_id}.json"
+    _make_writable(path.parent)
+    with _ticking(quiet=as_json) as tick:
         made = run(CalibrationOptions(photos, edits, beta, neighbours, scenes), embedder, tick)
     record = made.record
-    path = output or load_settings(data_dir=data_dir).calibration_dir / f"{record.embedder_id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     save(record, path)
     if as_json:
         print_json(record.to_json())
@@ -162,7 +172,14 @@ def calibrate(
     answers().print("The nearest pairs of photographs that were taken to have nothing in common:")
     for pair in made.nearest:
         answers().print(f"  {pair.score:.3f}  {pair.one}  {pair.other}", markup=False, soft_wrap=True)
-    answers().print(f"Written to {path}", soft_wrap=True)
+    answers().print(f"Written to {path}", markup=False, soft_wrap=True)
+
+
+def _make_writable(folder: Path) -> None:
+    """Before the work and not after it, which may have taken hours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "cannot be written to", str(folder))
 
 
 @contextmanager

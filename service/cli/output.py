@@ -66,7 +66,7 @@ def progress(*, quiet: bool) -> Progress:
     console = remarks()
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 from service.cli.output import complain, remarks
 from service.errors import RefusedToStart
@@ -71,13 +72,15 @@ def refuse_taken_port(host: str, port: int) -> None:
 
 def announce(url: str) -> None:
     """Says where it listens, while the model is being opened."""
-    remarks().print(f"\n[bold]Afterimage[/] listens on [bold]{url}[/] and is opening its model …", soft_wrap=True)
+    remarks().print(
+        f"\n[bold]Afterimage[/] listens on [bold]{escape(url)}[/] and is opening its model …", soft_wrap=True
+    )
 
 
 def invite(url: str) -> None:
     """Tells a newcomer what to try, once it would work."""
     console = remarks()
-    console.print(f"\n[bold]Ready.[/] What it understands: [bold]{url}/docs[/]", soft_wrap=True)
+    console.print(f"\n[bold]Ready.[/] What it understands: [bold]{escape(url)}/docs[/]", soft_wrap=True)
     console.print(
         "Bank a picture, then ask about an edited copy of it (or take pictures of your own):\n", soft_wrap=True
     )

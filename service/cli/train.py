@@ -10,10 +10,20 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from models.training.options import Progress, TrainingOptions
+from service.cli.measure import DeviceName
 from service.cli.output import answers, complain, print_json, progress
 
 _FIRST = ("output", "photos", "init", "device", "steps", "seed")
 _PANEL = "The recipe"
+_NONE_WILL_DO = frozenset(
+    {"seed", "finish_steps", "warmup_steps", "memory", "memory_from", "fresh", "pool_pictures", "workers"}
+)
+"""Whole numbers that may be 0; there must be at least one of what the others count."""
+_SHARES = frozenset({"average", "photo_share"})
+_FOLDERS: dict[str, dict[str, bool]] = {
+    "output": {"file_okay": False},
+    "photos": {"file_okay": False, "exists": True},
+}
 
 _ABOUT = """
 Train a descriptor of your own.
@@ -33,7 +43,7 @@ def command() -> Callable[..., None]:
         from models.training.run import train as run
 
         as_json = told.pop("as_json")
-        options = TrainingOptions(**told)
+        options = TrainingOptions(**{**told, "device": told["device"].value})
         with progress(quiet=as_json) as bar:
             task = bar.add_task("Training", total=options.steps)
 
@@ -45,10 +55,13 @@ def command() -> Callable[..., None]:
             result = run(options, report, complain)
         if not as_json:
             answers().print(
-                f"{result.step:,} steps, {result.views:,} views. Checkpoint: {result.folder}", soft_wrap=True
+                f"{result.step:,} steps, {result.views:,} views. Checkpoint: {result.folder}",
+                markup=False,
+                soft_wrap=True,
             )
             if result.output is not None:
-                answers().print(f"Serve it with: afterimage serve --model local-dir:{result.output}", soft_wrap=True)
+                serve = f"Serve it with: afterimage serve --model local-dir:{result.output}"
+                answers().print(serve, markup=False, soft_wrap=True)
 
     train.__doc__ = _ABOUT
     parameters = [*_parameters(), _as_json()]
@@ -70,17 +83,29 @@ def _parameters() -> list[inspect.Parameter]:
     fields = {field.name: field for field in dataclasses.fields(TrainingOptions)}
     kinds = get_type_hints(TrainingOptions)
     explained = _explanations()
-    folder = typer.Argument(help=explained["folder"], show_default=False, metavar="FOLDER")
+    folder = typer.Argument(help=explained["folder"], show_default=False, metavar="FOLDER", file_okay=False)
     parameters = [
         inspect.Parameter("folder", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[Path, folder])
     ]
     for name in (*_FIRST, *(name for name in fields if name not in {*_FIRST, "folder"})):
-        option = typer.Option(help=explained[name], rich_help_panel=None if name in _FIRST else _PANEL)
-        kind: Any = Annotated[kinds[name], option]
+        kind, default, limits = _accepted(name, kinds[name], fields[name].default)
+        option = typer.Option(help=explained[name], rich_help_panel=None if name in _FIRST else _PANEL, **limits)
+        annotation: Any = Annotated[kind, option]
         parameters.append(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=fields[name].default, annotation=kind)
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         )
     return parameters
+
+
+def _accepted(name: str, kind: Any, default: Any) -> tuple[Any, Any, dict[str, Any]]:  # noqa: ANN401 - any option's
+    """An option's type and default on the command line, and what limits its values."""
+    if name == "device":
+        return DeviceName, DeviceName(default), {}
+    if kind is int:
+        return kind, default, {"min": 0 if name in _NONE_WILL_DO else 1}
+    if kind is float:
+        return kind, default, {"min": 0.0, "max": 1.0} if name in _SHARES else {"min": 0.0}
+    return kind, default, _FOLDERS.get(name, {})
 
 
 def _as_json() -> inspect.Parameter:

@@ -51,5 +51,10 @@ def seen_by_pdq(outcomes: Sequence[Outcome]) -> int:
     return sum(outcome.pdq_sees_it for outcome in outcomes)
 
 
+def only_related(outcomes: Sequence[Outcome]) -> int:
+    """Those that Afterimage finds, and suggests nothing about."""
+    return sum(outcome.band == "related" for outcome in outcomes)
+
+
 def seen_by_afterimage(outcomes: Sequence[Outcome]) -> int:
     return sum(outcome.afterimage_sees_it for outcome in outcomes)

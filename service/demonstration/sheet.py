@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from service.demonstration.outcomes import Demonstration, Outcome, seen_by_afterimage, seen_by_pdq
+from service.demonstration.outcomes import Demonstration, Outcome, only_related, seen_by_afterimage, seen_by_pdq
 
 Colour = tuple[int, int, int]
 Colours = tuple[Colour, Colour]
@@ -65,10 +65,11 @@ def _draw_title(draw: ImageDraw.ImageDraw, demonstration: Demonstration) -> None
         font=_font(25),
         fill=_QUIET,
     )
+    seen = f"Afterimage recognises {seen_by_afterimage(outcomes)} of {len(outcomes)}"
     left = _MARGIN
     for text, colour, pale in (
         (f"PDQ recognises {seen_by_pdq(outcomes)} of {len(outcomes)}", _INK, _GREY_PALE),
-        (f"Afterimage recognises {seen_by_afterimage(outcomes)} of {len(outcomes)}", _GREEN, _GREEN_PALE),
+        (f"{seen}, {only_related(outcomes)} only as related", _GREEN, _GREEN_PALE),
     ):
         font = _font(27)
         wide = round(draw.textlength(text, font=font)) + 44

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def test_what_is_banked_already_is_skipped(run: Run, place: Flags, bank: str, fo
 def test_a_banked_picture_is_recognised_and_another_is_not(
     run: Run, place: Flags, bank: str, tmp_path: Path, write_png: WritePng
 ) -> None:
-    known, unknown = write_png(tmp_path / "known.png", 10), write_png(tmp_path / "unknown.png", 11)
+    # One drawn picture resembles another; a photograph resembles none.
+    known, unknown = write_png(tmp_path / "known.png", 10), Path(str(files("service") / "samples" / "known.jpg"))
     run("bank", "add", bank, known, "--label", "source=a list", *place)
     ended = run("match", known, unknown, "--bank", bank, "--json", *place)
     lines = [json.loads(line) for line in ended.out.splitlines()]
@@ -121,9 +123,21 @@ def test_a_label_without_a_value_is_a_mistake(run: Run, place: Flags, bank: str,
 
 def test_nothing_to_bank_makes_no_bank(run: Run, tmp_path: Path, bank: str) -> None:
     ended = run("bank", "add", bank, tmp_path / "gone", "--data-dir", tmp_path / "data")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "no such file or folder" in ended.out
     assert not (tmp_path / "data").exists()
+
+
+def test_a_match_that_answers_nothing_is_not_done(run: Run, tmp_path: Path) -> None:
+    ended = run("match", tmp_path / "gone", "--json", "--data-dir", tmp_path / "data")
+    assert ended.code == 2
+    assert json.loads(ended.out)["error"]["reason"] == "no such file or folder"
+
+
+def test_a_name_with_brackets_is_printed_as_it_is(run: Run, tmp_path: Path) -> None:
+    ended = run("bank", "add", "[/x]", "[/y].jpg", "--data-dir", tmp_path / "data")
+    assert "banked into [/x]," in ended.out
+    assert "[/y].jpg: no such file or folder" in ended.out
 
 
 def test_a_data_directory_in_use_is_refused_with_what_to_do(run: Run, tmp_path: Path, folder: Path) -> None:

@@ -168,10 +168,17 @@ def test_an_address_where_nobody_listens_gets_advice() -> None:
         Client("http://127.0.0.1:1").match(b"picture")
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "://"])
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1", "http://", "://", "http://127.0.0.1:abc", "http://127.0.0.1:99999", "http://[::1"]
+)
 def test_what_is_no_address_is_said_at_once(url: str) -> None:
     with pytest.raises(ServiceUnreachable, match="not the address of a service"):
         Client(url)
+
+
+def test_a_host_that_cannot_be_written_on_the_wire_is_not_reached() -> None:
+    with pytest.raises(ServiceUnreachable, match="cannot be reached"):
+        Client("http://a..b").get("/healthz")
 
 
 def test_an_address_may_go_without_its_scheme(server: Server) -> None:

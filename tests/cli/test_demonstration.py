@@ -1,6 +1,7 @@
 """The demo: its edits, its bookkeeping and its contact sheet."""
 
 import io
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,7 @@ def test_the_demo_leaves_the_catalog_of_the_settings_alone(
     assert (tmp_path / "shown" / "sheet.png").exists()
     assert not (tmp_path / "mine.db").exists()
     assert "Who recognises an edited re-upload?" in ended.out
+    told = re.search(r"Afterimage (\d+) \((\d+) as exact or variant; (\d+) only as related", ended.out)
+    assert told is not None
+    seen, certain, related = map(int, told.groups())
+    assert seen == certain + related > 0

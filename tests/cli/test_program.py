@@ -129,7 +129,7 @@ def test_every_training_option_is_a_flag_that_is_explained(run: Run) -> None:
     for field in dataclasses.fields(TrainingOptions):
         name = "FOLDER" if field.name == "folder" else f"--{field.name.replace('_', '-')}"
         line = next(line for line in lines if re.match(rf"│ \*?\s*{name} ", line))
-        assert re.search(r"<\w+>\s+\w", line), name
+        assert re.search(r"<[\w|]+( range)?>( \[\S+\])?\s+\w", line), name
 
 
 def test_training_options_arrive_as_they_were_told(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -147,8 +147,58 @@ def test_training_options_arrive_as_they_were_told(run: Run, monkeypatch: pytest
     assert json.loads(ended.out)["held_out"] == 0.7
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--device", "foo"),
+        ("--workers", "-1"),
+        ("--report-steps", "0"),
+        ("--photo-share", "1.5"),
+        ("--photos", "nowhere"),
+        ("--output", "afile"),
+    ],
+)
+def test_a_training_option_that_makes_no_sense_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
+    ended = run("train", "run", *flags)
+    assert ended.code == 2
+    assert flags[0] in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_training_into_a_file_is_a_mistake(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "afile").touch()
+    ended = run("train", tmp_path / "afile")
+    assert ended.code == 2
+    assert "is a file" in ended.err
+
+
+@pytest.mark.parametrize("command", ["calibrate", "evaluate"])
+def test_a_misspelt_setting_ends_a_measurement_before_it_begins(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("AFTERIMAGE_TORCH_TREADS", "1")
+    ended = run(command, "--photos", tmp_path)
+    assert ended.code == 2
+    assert "AFTERIMAGE_TORCH_TREADS is not a setting." in ended.err
+
+
+@pytest.mark.parametrize(("command", "output"), [("calibrate", "afile/record.json"), ("evaluate", "afile/report")])
+def test_a_place_that_cannot_be_written_ends_a_measurement_before_it_begins(
+    run: Run, tmp_path: Path, command: str, output: str
+) -> None:
+    (tmp_path / "afile").touch()
+    ended = run(command, "--photos", tmp_path, "--output", tmp_path / output)
+    assert ended.code == 2
+    assert ended.err.startswith(f"afterimage: {tmp_path / 'afile'}")
+    assert "pictures" not in ended.err
+
+
 def test_calibrating_on_too_little_is_said_in_one_sentence(run: Run, tmp_path: Path) -> None:
-    ended = run("calibrate", "--photos", tmp_path)
+    ended = run("calibrate", "--photos", tmp_path, "--data-dir", tmp_path / "data")
     assert ended.code == 2
     assert ended.err.startswith("afterimage: ")
     assert "Traceback" not in ended.err
