@@ -7,9 +7,10 @@ import pytest
 import schemathesis
 import schemathesis.openapi
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, Phase, given, settings, strategies
+from hypothesis import HealthCheck, Phase, assume, given, settings, strategies
 from schemathesis import GenerationMode
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from service.app import create_app
@@ -53,6 +54,7 @@ def test_a_fuzzer_finds_nothing_that_is_not_described(described: OpenApiSchema, 
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def hold(case: schemathesis.Case) -> None:
+            assume(not _wrong_only_before_it_is_sent(case))
             case.call_and_validate()
 
         try:
@@ -65,6 +67,12 @@ def test_a_fuzzer_finds_nothing_that_is_not_described(described: OpenApiSchema, 
 def _can_be_wrong(operation: Any) -> bool:
     """A request without parameters and body cannot be malformed."""
     return bool(operation.body) or any(True for _ in operation.iter_parameters())
+
+
+def _wrong_only_before_it_is_sent(case: schemathesis.Case) -> bool:
+    """Parts of a form are bytes on the wire, whatever they were before: no type of theirs can be wrong."""
+    body = case.meta.components.get(ParameterLocation.BODY) if case.meta else None
+    return case.media_type == "multipart/form-data" and body is not None and body.mode is GenerationMode.NEGATIVE
 
 
 def test_every_route_of_the_interface_is_described(client: FlaskClient) -> None:

@@ -3,7 +3,7 @@
 import errno
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,14 @@ from models.training.run import train
 TinyRun = Callable[..., TrainingOptions]
 
 pytestmark = pytest.mark.usefixtures("_simple_pictures")
+
+
+@pytest.fixture
+def attended() -> Iterator[None]:
+    """As in a terminal: a program that was started in the background ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def quiet(_progress: Progress) -> None:
@@ -68,6 +76,7 @@ def test_a_run_taken_up_again_ends_as_if_it_had_never_stopped(tiny: TinyRun, tmp
         assert torch.equal(value, other[key]), key
 
 
+@pytest.mark.usefixtures("attended")
 def test_a_run_stopped_inside_a_step_finishes_it_first(
     tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +100,7 @@ def test_a_run_stopped_inside_a_step_finishes_it_first(
     assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
+@pytest.mark.usefixtures("attended")
 def test_a_step_that_is_cut_off_is_not_written_down(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     options = tiny()
     real = run.copy_loss
