@@ -168,6 +168,16 @@ class PerceptualHit:
     position_ms: int
 
 
+class SpaceStage(StrEnum):
+    BUILDING = "building"
+    """Being filled; new items get embeddings in it, nobody is answered from it."""
+    SHADOW = "shadow"
+    """Filled; asked beside those that are served, to compare."""
+    SERVED = "served"
+    RETIRED = "retired"
+    """Not asked any more, and kept so that one can go back."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpaceState:
     """A space as the catalog knows it."""

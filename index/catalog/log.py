@@ -21,7 +21,7 @@ def reserve(connection: Connection, count: int) -> range:
 
 
 def entry(seq: int, kind: ChangeKind, bank_key: int, item_key: int | None, at: datetime) -> dict[str, object]:
-    return {"seq": seq, "kind": kind.value, "bank_key": bank_key, "item_key": item_key, "at": at}
+    return {"seq": seq, "kind": kind.value, "bank_key": bank_key, "item_key": item_key, "space_key": None, "at": at}
 
 
 def append(connection: Connection, entries: list[dict[str, object]]) -> None:

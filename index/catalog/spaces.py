@@ -6,7 +6,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from index.catalog.tables import embeddings, spaces
 from index.errors import SpaceMismatch
-from index.records import SpaceId, SpaceState
+from index.records import SpaceId, SpaceStage, SpaceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ def register(connection: Connection, space: SpaceId, dim: int) -> None:
     """Names a space; naming it again changes nothing."""
     held = known(connection).get(space)
     if held is None:
-        connection.execute(insert(spaces).values(space=space, dim=dim))
+        connection.execute(insert(spaces).values(space=space, dim=dim, state=SpaceStage.SERVED.value))
     elif held.dim != dim:
         raise SpaceMismatch(f"The space has embeddings of length {held.dim} here, not {dim}.")
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration, which these tables describe."""
 
 
@@ -40,6 +40,10 @@ class ChangeKind(StrEnum):
     ITEM_STATE = "item_state"
     ITEM_LABELS = "item_labels"
     ITEM_DELETED = "item_deleted"
+    ITEM_EMBEDDED = "item_embedded"
+    """An item that was there before has embeddings in one more space."""
+    SPACE_STATE = "space_state"
+    """A space is served in another way, or not any more."""
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -89,8 +93,9 @@ changes = Table(
     metadata,
     Column("seq", _Key, primary_key=True, autoincrement=False),
     Column("kind", String(32), nullable=False),
-    Column("bank_key", _Key, nullable=False),
+    Column("bank_key", _Key, nullable=False),  # 0 where the change is of a space
     Column("item_key", _Key),
+    Column("space_key", Integer),
     Column("at", UtcTime, nullable=False),
 )
 
@@ -122,6 +127,7 @@ items = Table(
     Column("frames", Integer, nullable=False),
     Column("low_information", Boolean, nullable=False),
     Column("forced", Boolean, nullable=False),
+    Column("original_bytes", BigInteger),  # None: the original is not kept; else it is in the store, under sha256
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     UniqueConstraint("bank_key", "sha256"),
@@ -147,6 +153,10 @@ spaces = Table(
     Column("space_key", Integer, primary_key=True),
     Column("space", String(255), nullable=False, unique=True),
     Column("dim", Integer, nullable=False),
+    Column("model", String(1024)),  # the name to open it by; None where it was only ever registered
+    Column("state", String(32), nullable=False, server_default="served"),
+    Column("replaces", Integer),  # the space_key of the one it took over from, to go back to
+    Column("changed_at", UtcTime),
 )
 
 embeddings = Table(
@@ -158,6 +168,62 @@ embeddings = Table(
     Column("views", Integer, nullable=False),
     Column("vectors", LargeBinary, nullable=False),  # (views, dim) float16, little-endian
     ForeignKeyConstraint(["item_key", "frame_no"], ["frames.item_key", "frames.frame_no"], ondelete="CASCADE"),
+)
+
+features = Table(
+    "features",
+    metadata,
+    Column("item_key", _Key, primary_key=True),
+    Column("frame_no", Integer, primary_key=True),
+    Column("extractor", String(64), primary_key=True),  # its version: features of two are never compared
+    Column("count", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # as the extractor writes them; only it can read them
+    ForeignKeyConstraint(["item_key", "frame_no"], ["frames.item_key", "frames.frame_no"], ondelete="CASCADE"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", String(28), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("progress", JSON, nullable=False),
+    Column("result", JSON),
+    Column("error", String(1024)),
+    Column("attempts", Integer, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Index(None, "state", "created_at"),
+)
+
+job_parts = Table(
+    "job_parts",
+    metadata,
+    Column("job_id", String(28), ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("part_no", Integer, primary_key=True),
+    Column("state", String(32), nullable=False),
+    Column("span", JSON, nullable=False),  # what of the work it is, in the words of the job's kind
+    Column("cursor", JSON),  # how far it has come
+    Column("counts", JSON, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("owner", String(64)),
+    Column("lease_until", UtcTime),
+    Index(None, "job_id", "state"),
+)
+
+agreements = Table(
+    "agreements",
+    metadata,
+    # How two spaces judged the same uploads while one was in shadow of the other.
+    Column("space_key", Integer, ForeignKey("spaces.space_key"), primary_key=True),
+    Column("against", Integer, ForeignKey("spaces.space_key"), primary_key=True),
+    Column("band", String(32), primary_key=True),  # the verdict's, of `against`
+    Column("shadow_band", String(32), primary_key=True),
+    Column("uploads", BigInteger, nullable=False),
+    Column("same_item", BigInteger, nullable=False),  # of these, with the same best item
 )
 
 idempotency = Table(

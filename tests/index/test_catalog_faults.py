@@ -11,6 +11,7 @@ from sqlalchemy import text
 from index.catalog import Catalog
 from index.catalog.database import Database
 from index.catalog.information import hazard_of
+from index.catalog.tables import REVISION
 from index.catalog.writelock import WriteLock
 from index.errors import CatalogUnavailable, StorageFull
 from index.records import NewItem
@@ -147,7 +148,7 @@ def test_the_catalog_reports_on_itself(catalog: Catalog, tmp_path: Path) -> None
     info = catalog.info()
     assert info.path == str(tmp_path / "catalog.db")
     assert info.size_bytes > 0
-    assert (info.journal_mode, info.synchronous, info.schema_revision) == ("wal", "full", "0001")
+    assert (info.journal_mode, info.synchronous, info.schema_revision) == ("wal", "full", REVISION)
     assert info.sqlite_version == sqlite3.sqlite_version
 
 
