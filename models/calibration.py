@@ -146,11 +146,13 @@ class CalibrationRecord:
         """
         The rate to expect at another size of bank: each frame is one more chance to be wrong.
 
-        1 - (1 - fpr) ** (bank_frames / measured), a forecast where the bank is larger than what was measured.
+        1 - (1 - fpr) ** (bank_frames / measured), a forecast where the bank is larger than what was measured. Never
+        less than one in as many queries as were asked: a sample cannot tell smaller rates apart.
         """
         if threshold.fpr >= 1:
             return 1.0
-        return -math.expm1(math.log1p(-threshold.fpr) * bank_frames / self.sample.bank_frames)
+        forecast = -math.expm1(math.log1p(-threshold.fpr) * bank_frames / self.sample.bank_frames)
+        return max(forecast, 1 / (self.sample.queries + 1))
 
     def to_json(self) -> dict[str, Any]:
         """The record as it is written down and shown; the background is a file of its own."""

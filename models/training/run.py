@@ -16,7 +16,7 @@ from models.network import CopyNetwork, Shape, unfolded
 from models.training import checkpoint
 from models.training.checkpoint import State
 from models.training.edits.pairs import Pairs
-from models.training.errors import BatchesLost, ExportFailed, TrainingDiverged
+from models.training.errors import BadOptions, BatchesLost, ExportFailed, TrainingDiverged
 from models.training.export import export, shipped_network, weights_sha256
 from models.training.feed import Feed, open_feed
 from models.training.held_out import HeldOut
@@ -226,6 +226,8 @@ def _average(average: CopyNetwork, network: CopyNetwork, kept: float) -> None:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BadOptions("There is no CUDA device here that PyTorch can use; train on `cpu`, or leave it to `auto`.")
     return torch.device(name)
 
 

@@ -87,6 +87,7 @@ def test_the_rate_grows_with_the_bank() -> None:
     assert made.expected_fpr(made.related, 500) == pytest.approx(0.01)
     assert made.expected_fpr(made.related, 1000) == pytest.approx(1 - 0.99**2)
     assert made.expected_fpr(made.related, 10**9) == pytest.approx(1)
+    assert made.expected_fpr(made.related, 1) == 1 / (made.sample.queries + 1), "the sample cannot tell less"
     assert made.expected_fpr(Threshold(0.1, 1.0, 1.0), 5) == 1
 
 

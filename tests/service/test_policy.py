@@ -26,7 +26,7 @@ SPACE = SpaceId("toy-1")
 OTHER = SpaceId("toy-2")
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 CALIBRATION = CalibrationRecord(
-    "toy-1", "2026-11-22", Sample(400, 9800, 650), Threshold(0.8, 1e-4, 6e-4), Threshold(0.6, 1e-2, 1.3e-2)
+    "toy-1", "2026-11-22", Sample(400, 19_800, 650), Threshold(0.8, 1e-4, 6e-4), Threshold(0.6, 1e-2, 1.3e-2)
 )
 CALIBRATED = Thresholds(0.8, 0.6, CALIBRATION)
 UNCALIBRATED = Thresholds(0.9, 0.8)

@@ -204,6 +204,12 @@ def test_options_that_no_run_can_have_are_refused(tiny: TinyRun, wrong: dict[str
         tiny(**wrong)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device to train on")
+def test_a_device_that_is_not_there_is_said(tiny: TinyRun) -> None:
+    with pytest.raises(BadOptions, match="no CUDA device"):
+        train(tiny(device="cuda"), quiet)
+
+
 def test_export_refuses_a_width_that_could_not_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(ExportFailed, match="width 8"):
         export(CopyNetwork(Shape(8, norm=True)), tmp_path, 32, {})
