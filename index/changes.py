@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.records import BankRule, Embeddings, PdqRows, Rows, SpaceId, Version
+from index.records import BankRule, Embeddings, PdqRows, Rows, SpaceId, SpaceRecord, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class SemanticRows:
     origins: Origins
     embeddings: Embeddings
 
+    @property
+    def payload(self) -> tuple[NDArray[Any], ...]:
+        """The parallel arrays beside the origins."""
+        return (self.embeddings,)
+
 
 @dataclass(frozen=True, slots=True)
 class PerceptualRows:
@@ -55,6 +61,11 @@ class PerceptualRows:
     hashes: PdqRows
     qualities: NDArray[np.int16]
     """-1 where the hash came without."""
+
+    @property
+    def payload(self) -> tuple[NDArray[Any], ...]:
+        """The parallel arrays beside the origins."""
+        return self.hashes, self.qualities
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,26 @@ class Changes:
     """The version after the step."""
     banks: Mapping[int, BankRule] | None
     """All banks by key; None when none has changed."""
+    spaces: tuple[SpaceRecord, ...] | None
+    """All spaces, the oldest first; None when none has changed."""
     lost_banks: Collection[int]
     touched_items: NDArray[np.int64]
+    """In every view."""
+    embedded_items: Mapping[SpaceId, NDArray[np.int64]]
+    """Of one space alone: items that were there before and have embeddings in it now."""
     semantic: Mapping[SpaceId, SemanticRows]
     perceptual: PerceptualRows
+
+    def touched_in(self, space: SpaceId) -> NDArray[np.int64]:
+        """The items that the view of a space forgets, ascending."""
+        more = self.embedded_items.get(space)
+        return self.touched_items if more is None else np.union1d(self.touched_items, more)
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What is known of the catalog as a whole at one version."""
+
+    version: Version
+    banks: Mapping[int, BankRule]
+    spaces: tuple[SpaceRecord, ...]

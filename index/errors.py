@@ -4,16 +4,30 @@ What can go wrong between a request and the catalog.
 IndexingError
 ├── NotFound
 │   ├── UnknownBank
-│   └── UnknownItem
+│   ├── UnknownItem
+│   ├── UnknownJob
+│   ├── UnknownKey
+│   └── UnknownSpace
 ├── Conflict
 │   ├── BankPurposeConflict    a bank keeps the purpose it was made with
 │   ├── IdempotencyConflict    the same Idempotency-Key with another request
-│   └── SpaceMismatch          embeddings of a space that is not served here
+│   ├── SpaceMismatch          embeddings of a space that is not served here
+│   ├── WrongStage             a space cannot go from where it is to where it is told
+│   ├── ItemsLeftBehind        going to another space would lose items that only the old one finds
+│   ├── RoleConflict           a participant keeps the role it was made with
+│   ├── KeyUnusable            a key that has ended cannot be replaced by another
+│   ├── SpaceNotOpen           a process that answers does not have the space open
+│   └── JobStateConflict       a job cannot go from where it is to where it is told
+├── LeaseLost                  a part of a job is another worker's by now
+├── OriginalBeingRemoved       the original of these bytes is being deleted at this moment
 ├── BadCursor                  a list cursor that we did not issue
 ├── BadEmbedding               wrong shape, not finite, or not of norm 1
 ├── IndexBehind                the view did not reach the version in time
 ├── CatalogUnavailable         the database cannot be reached or written
 │   └── StorageFull            there is no room to write
+├── IndexBusy                  another process of this data directory builds an index
+├── UnusableIndex              the files of an index are missing, damaged or not what they are said to be
+├── BackupRefused              no sound backup, or there is something in its way
 ├── CatalogTooNew              written by a newer release: upgrade
 └── DataDirectoryInUse         another service owns this data directory
 """
@@ -35,6 +49,18 @@ class UnknownItem(NotFound):
     pass
 
 
+class UnknownKey(NotFound):
+    pass
+
+
+class UnknownSpace(NotFound):
+    pass
+
+
+class UnknownJob(NotFound):
+    pass
+
+
 class Conflict(IndexingError):
     pass
 
@@ -48,6 +74,42 @@ class IdempotencyConflict(Conflict):
 
 
 class SpaceMismatch(Conflict):
+    pass
+
+
+class RoleConflict(Conflict):
+    pass
+
+
+class KeyUnusable(Conflict):
+    pass
+
+
+class WrongStage(Conflict):
+    pass
+
+
+class ItemsLeftBehind(Conflict):
+    """Carries how many."""
+
+    def __init__(self, message: str, items: int = 0) -> None:
+        super().__init__(message)
+        self.items = items
+
+
+class SpaceNotOpen(Conflict):
+    pass
+
+
+class JobStateConflict(Conflict):
+    pass
+
+
+class LeaseLost(IndexingError):
+    pass
+
+
+class OriginalBeingRemoved(IndexingError):
     pass
 
 
@@ -71,7 +133,19 @@ class StorageFull(CatalogUnavailable):
     pass
 
 
+class BackupRefused(IndexingError):
+    pass
+
+
 class CatalogTooNew(IndexingError):
+    pass
+
+
+class IndexBusy(IndexingError):
+    pass
+
+
+class UnusableIndex(IndexingError):
     pass
 
 

@@ -78,14 +78,35 @@ class BankRule:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalFeatures:
+    """Local features of one frame as their extractor writes them; this package only keeps them."""
+
+    extractor: str
+    """Its version: features of two are never compared."""
+    count: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFeatures:
+    """The local features that are kept of one banked frame."""
+
+    frame_no: int
+    position_ms: int
+    count: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class NewFrame:
-    """A frame to bank: any of a hash and, for each space, one or more embeddings (its reference views)."""
+    """A frame to bank: any of a hash, local features and, for each space, embeddings (its reference views)."""
 
     position_ms: int
     pdq: bytes | None
     pdq_quality: int | None
     embeddings: Mapping[SpaceId, Embeddings] = field(default_factory=dict)
     low_information: bool = False
+    features: LocalFeatures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +115,13 @@ class NewItem:
     frames: Sequence[NewFrame]
     labels: Labels = field(default_factory=dict)
     sha256: str | None = None
-    """Of the media's bytes; the same bytes are banked once in a bank."""
+    """Of the media's bytes, or whatever else a signature is known again by; banked once in a bank."""
     media_format: str | None = None
     duration_ms: int | None = None
     forced: bool = False
     """Whoever banks it wants its low-information frames to be found as well."""
+    original_bytes: int | None = None
+    """How long the original is that the store of originals has; None when it is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +149,8 @@ class Item:
     """The spaces it can be found in."""
     created_at: datetime
     updated_at: datetime
+    original_bytes: int | None = None
+    """How long its original is; None when it is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +200,75 @@ class SpaceStage(StrEnum):
     """Filled; asked beside those that are served, to compare."""
     SERVED = "served"
     RETIRED = "retired"
-    """Not asked any more, and kept so that one can go back."""
+    """Not asked any more, and kept so that one can go back: new items get embeddings in it too."""
+    DROPPED = "dropped"
+    """Its embeddings are deleted. The name stays: a configuration that still has it leads to what took over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceRecord:
+    """A space and the part it plays."""
+
+    space: SpaceId
+    dim: int
+    model: str | None
+    """The name to open it by; None where it was only ever registered."""
+    stage: SpaceStage
+    replaces: SpaceId | None
+    """The one it is to take over from, or has."""
+    changed_at: datetime | None
+    """When it got to its stage; None where it was always served."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFrame:
+    """A frame of a banked item, to be embedded again."""
+
+    frame_no: int
+    position_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptItem:
+    """A banked item, to be embedded again from its original."""
+
+    key: int
+    """Its place in the order of banking."""
+    item_id: ItemId
+    bank: str
+    sha256: str
+    """Under which its original is kept."""
+    frames: tuple[KeptFrame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many items can be found in a space, of those that can be found in another."""
+
+    filled: int
+    lacking: int
+    """Not yet; their originals are kept."""
+    without_original: int
+    """Never: nobody kept the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a process that answers says of a space: that it has it open, or why not."""
+
+    is_open: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often the bands of the space in shadow and of the one it is compared with were these two."""
+
+    band: str
+    shadow_band: str
+    uploads: int
+    same_item: int
+    """Of these, with the same best item."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 #
 # development.txt  everything, tools included      `make setup`
 # demo.txt         the service and the demo        `make demo`
-# runtime.txt      the service                     `make serve`, the image for CUDA
+# runtime.txt      the service, PostgreSQL too     `make serve`, the image for CUDA
 # without-torch.txt  the same less PyTorch, which comes from its CPU wheel index   the image for the CPU
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,12 +24,12 @@ resolve() {
 
 rm -f requirements/*.txt
 resolve development.txt --all-extras
-resolve demo.txt --extra demo --constraint requirements/development.txt
-resolve runtime.txt --constraint requirements/development.txt
+resolve demo.txt --extra postgres --extra demo --constraint requirements/development.txt
+resolve runtime.txt --extra postgres --constraint requirements/development.txt
 
 cuda=$(sed -nE 's/^(nvidia-[a-z0-9-]+|cuda-[a-z]+|triton)==.*/\1/p' requirements/runtime.txt)
 set --
 for package in torch torchvision $cuda; do
     set -- "$@" --no-emit-package "$package"
 done
-resolve without-torch.txt --constraint requirements/runtime.txt "$@"
+resolve without-torch.txt --extra postgres --constraint requirements/runtime.txt "$@"

@@ -7,13 +7,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from index.catalog import log
+from index.audit import AuditAction
+from index.catalog import audit, log, originals
 from index.catalog.cursors import cursor_for, text_position
-from index.catalog.tables import ChangeKind, banks
+from index.catalog.tables import ChangeKind, banks, items
 from index.errors import BankPurposeConflict, UnknownBank
 from index.records import Bank, BankRule, BankSettings, Labels, Page, Purpose, Version
 
 _LIST = "banks"
+_REMOVED_AT_ONCE = 10_000
+"""Items by one statement: a database may bound how long a statement takes, and a bank has no bound."""
 
 
 def put(
@@ -26,6 +29,8 @@ def put(
         values |= {"bank_key": key, "name": name, "purpose": purpose.value, "item_count": 0, "created_at": at}
         connection.execute(insert(banks).values(updated_at=at, **values))
         log.append(connection, [log.entry(key, ChangeKind.BANK_PUT, key, None, at)])
+        new = {"purpose": purpose.value, "labels": values["labels"], "settings": values["settings"]}
+        audit.append(connection, at, AuditAction.BANK_CREATED, f"banks/{name}", new)
         return get(connection, name), True, Version(key)
     if row.purpose != purpose:
         raise BankPurposeConflict(f"The bank was made as {row.purpose}; a bank keeps its purpose.")
@@ -34,6 +39,8 @@ def put(
         return _bank(row), False, log.head(connection)
     connection.execute(update(banks).where(banks.c.bank_key == row.bank_key).values(updated_at=at, **values))
     version = log.record(connection, ChangeKind.BANK_PUT, bank_key=row.bank_key, at=at)
+    change = {"before": {"labels": row.labels, "settings": row.settings}, "after": values}
+    audit.append(connection, at, AuditAction.BANK_CHANGED, f"banks/{name}", change)
     return get(connection, name), False, version
 
 
@@ -62,9 +69,17 @@ def rules(connection: Connection) -> dict[int, BankRule]:
 
 def remove(connection: Connection, name: str, at: datetime) -> Version:
     """The bank and everything in it."""
-    key = key_of(connection, name)
+    row = _known(connection, name)
+    key = int(row.bank_key)
+    version = log.record(connection, ChangeKind.BANK_DELETED, bank_key=key, at=at)
+    originals.note(connection, items.c.bank_key == key)
+    old = {"purpose": row.purpose, "labels": row.labels, "settings": row.settings, "items": row.item_count}
+    audit.append(connection, at, AuditAction.BANK_DELETED, f"banks/{name}", old)
+    some = select(items.c.item_key).where(items.c.bank_key == key).order_by(items.c.item_key).limit(_REMOVED_AT_ONCE)
+    while connection.execute(delete(items).where(items.c.item_key.in_(some))).rowcount:
+        pass
     connection.execute(delete(banks).where(banks.c.bank_key == key))
-    return log.record(connection, ChangeKind.BANK_DELETED, bank_key=key, at=at)
+    return version
 
 
 def count_items(connection: Connection, bank_key: int, difference: int) -> None:

@@ -1,29 +1,38 @@
 """The catalog as everyone else sees it."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from sqlalchemy import text, update
+from sqlalchemy import Connection
 
-from index.catalog import adding, feed, replays
+from index.catalog import adding, feed, leases, log, replays
 from index.catalog import banks as bank_rows
+from index.catalog import features as feature_rows
 from index.catalog import items as item_rows
+from index.catalog import originals as original_rows
 from index.catalog import spaces as space_rows
+from index.catalog.audit import AuditLog
 from index.catalog.database import Database
-from index.catalog.information import CatalogInfo, hazard_of
+from index.catalog.information import CatalogInfo
+from index.catalog.job_table import JobTable
+from index.catalog.keys import KeyTable
 from index.catalog.migrate import migrate, revision_of
-from index.catalog.tables import log_head
-from index.changes import Changes
+from index.catalog.moves import SpaceMoves
+from index.changes import Changes, LogState
+from index.job_records import Progress
 from index.records import (
     Added,
     Bank,
     BankRule,
     BankSettings,
+    FrameFeatures,
     Idempotency,
     Item,
     ItemId,
     ItemState,
     Labels,
+    LocalFeatures,
     NewItem,
     Page,
     Purpose,
@@ -54,6 +63,11 @@ class Catalog:
         """Use `open`."""
         self._database = database
         self._clock = clock
+        self.jobs = JobTable(database, clock)
+        self.keys = KeyTable(database, clock)
+        self.audit = AuditLog(database)
+        self.moves = SpaceMoves(database, clock)
+        """Moving from one space to another."""
 
     @classmethod
     def open(cls, url: str, clock: Clock = _now) -> "Catalog":
@@ -61,7 +75,7 @@ class Catalog:
         Opens the catalog at a SQLAlchemy URL, creating or upgrading it as needed.
 
         Args:
-            url: `sqlite:////absolute/path/catalog.db`.
+            url: `sqlite:////absolute/path/catalog.db`, or `postgresql+psycopg://user@host/database`.
             clock: what time it is; for tests.
 
         Raises:
@@ -79,6 +93,16 @@ class Catalog:
     def close(self) -> None:
         self._database.close()
 
+    @property
+    def database(self) -> Database:
+        """For the other parts of this package that keep something in it; `Database.write` says how."""
+        return self._database
+
+    def identity(self) -> str:
+        """Another one in every catalog that was made, or restored from a backup: what was derived of it names this."""
+        with self._database.reading() as connection:
+            return log.catalog_id(connection)
+
     def put_bank(
         self, name: str, purpose: Purpose, labels: Labels | None = None, settings: BankSettings | None = None
     ) -> tuple[Bank, bool, Version]:
@@ -91,8 +115,8 @@ class Catalog:
         Raises:
             BankPurposeConflict: it exists with the other purpose.
         """
-        with self._database.writing() as connection:
-            return bank_rows.put(
+        return self._database.write(
+            lambda connection: bank_rows.put(
                 connection,
                 name,
                 purpose=purpose,
@@ -100,6 +124,7 @@ class Catalog:
                 settings=settings or BankSettings(),
                 at=self._clock(),
             )
+        )
 
     def bank(self, name: str) -> Bank:
         """
@@ -131,9 +156,12 @@ class Catalog:
         Raises:
             UnknownBank: there is none of that name.
         """
-        with self._database.writing() as connection:
+
+        def remove(connection: Connection) -> Version:
             replays.forget_bank(connection, name)
             return bank_rows.remove(connection, name, self._clock())
+
+        return self._database.write(remove)
 
     def add_item(self, bank: str, new: NewItem, idempotency: Idempotency | None = None) -> Added:
         """
@@ -145,27 +173,39 @@ class Catalog:
             BadEmbedding: embeddings of another length, not finite, or not of norm 1.
             IdempotencyConflict: the key was used for another request.
         """
-        with self._database.writing() as connection:
-            now = self._clock()
-            if idempotency is not None:
-                earlier = replays.find(connection, idempotency, now)
-                if earlier is not None:
-                    return earlier
-            known = space_rows.known(connection)
-            (added,) = adding.add(connection, bank, [new], known, now)
-            if idempotency is not None:
-                replays.keep(connection, idempotency, added, now)
+        if idempotency is None:
+            (added,) = self._database.write_alike(self._add_each, adding.Addition(bank, [new]))
             return added
+        return self._database.write(
+            lambda connection: replays.add_once(connection, bank, new, idempotency, self._clock())
+        )
 
-    def add_items(self, bank: str, new: Sequence[NewItem]) -> list[Added]:
+    def _add_each(self, connection: Connection, additions: Sequence[adding.Addition]) -> list[list[Added]]:
+        return adding.add_each(connection, additions, self._clock())
+
+    def add_items(
+        self, bank: str, new: Sequence[NewItem], progress: Callable[[Sequence[Added]], Progress] | None = None
+    ) -> list[Added]:
         """
         Banks many items in one transaction: all of them or, after an error, none.
 
+        Args:
+            bank: its name.
+            new: what to bank.
+            progress: how far the job is that does it, once it is known what became of each; written with them.
+
         Raises:
             UnknownBank, SpaceMismatch, BadEmbedding: as `add_item`.
+            LeaseLost: the part of the job is another worker's by now; nothing is banked.
         """
-        with self._database.writing() as connection:
-            return adding.add(connection, bank, new, space_rows.known(connection), self._clock())
+
+        def add(connection: Connection) -> list[Added]:
+            added = adding.add(connection, bank, new, self._clock())
+            if progress is not None:
+                leases.advance(connection, progress(added))
+            return added
+
+        return self._database.write(add)
 
     def replayed(self, idempotency: Idempotency) -> Added | None:
         """
@@ -210,8 +250,9 @@ class Catalog:
         Raises:
             UnknownBank, UnknownItem: there is no such bank, or no such item in it.
         """
-        with self._database.writing() as connection:
-            return item_rows.change(connection, bank, item_id, state=state, labels=labels, at=self._clock())
+        return self._database.write(
+            lambda connection: item_rows.change(connection, bank, item_id, state=state, labels=labels, at=self._clock())
+        )
 
     def delete_item(self, bank: str, item_id: ItemId) -> Version:
         """
@@ -220,8 +261,31 @@ class Catalog:
         Raises:
             UnknownBank, UnknownItem: there is no such bank, or no such item in it.
         """
-        with self._database.writing() as connection:
-            return item_rows.remove(connection, bank, item_id, self._clock())
+        return self._database.write(lambda connection: item_rows.remove(connection, bank, item_id, self._clock()))
+
+    def features_of(self, item_ids: Collection[ItemId], extractor: str) -> dict[ItemId, tuple[FrameFeatures, ...]]:
+        """The local features of a handful of items, in one query; of those that have none of this extractor's, none."""
+        with self._database.reading() as connection:
+            return feature_rows.of_items(connection, item_ids, extractor)
+
+    def put_features(self, kept: Mapping[ItemId, Mapping[int, LocalFeatures]]) -> set[ItemId]:
+        """
+        Gives items that are banked already their local features, by frame number. No view changes.
+
+        Returns:
+            those of the items that are still there.
+        """
+        return self._database.write(lambda connection: feature_rows.put(connection, kept))
+
+    def items_without_features(self, extractor: str, limit: int, cursor: str | None = None) -> Page[ItemId]:
+        """
+        Items of media that have no local features of this extractor, oldest first.
+
+        Raises:
+            BadCursor: the cursor is not one of this list.
+        """
+        with self._database.reading() as connection:
+            return feature_rows.lacking(connection, extractor, limit, cursor)
 
     def known_sha256(self, bank: str, digests: Collection[str]) -> set[str]:
         """
@@ -231,7 +295,7 @@ class Catalog:
             UnknownBank: there is none of that name.
         """
         with self._database.reading() as connection:
-            return set(item_rows.by_sha256(connection, bank, digests))
+            return set(item_rows.by_sha256(connection, bank_rows.key_of(connection, bank), digests))
 
     def item_by_sha256(self, bank: str, digest: str) -> Item | None:
         """
@@ -241,7 +305,7 @@ class Catalog:
             UnknownBank: there is none of that name.
         """
         with self._database.reading() as connection:
-            keys = item_rows.by_sha256(connection, bank, [digest])
+            keys = item_rows.by_sha256(connection, bank_rows.key_of(connection, bank), [digest])
             return next(iter(item_rows.by_key(connection, keys.values()).values()), None)
 
     def active_items_by_sha256(self, digest: str, banks: Collection[str] | None = None) -> tuple[Item, ...]:
@@ -249,18 +313,22 @@ class Catalog:
         with self._database.reading() as connection:
             return item_rows.active_by_sha256(connection, digest, banks)
 
-    def register_space(self, space: SpaceId, dim: int) -> None:
+    def register_space(self, space: SpaceId, dim: int, model: str | None = None) -> None:
         """
         Lets embeddings of a space be kept; again is harmless.
+
+        Args:
+            space: the name.
+            dim: the length of its embeddings.
+            model: what to open it by, later and elsewhere.
 
         Raises:
             SpaceMismatch: it is known with another length of embeddings.
         """
         with self._database.reading() as connection:
-            held = space_rows.known(connection).get(space)
-        if held is None or held.dim != dim:
-            with self._database.writing() as connection:
-                space_rows.register(connection, space, dim)
+            held = space_rows.all_rows(connection).get(space)
+        if held is None or held.record.dim != dim or (model is not None and held.record.model is None):
+            self._database.write(lambda connection: space_rows.register(connection, space, dim, model))
 
     def spaces(self) -> list[SpaceState]:
         """By name, with a count that reads every embedding's key: for people, not for every request."""
@@ -271,10 +339,38 @@ class Catalog:
         """The newest change; cheap enough to ask before every search."""
         return Version(self._database.scalar("SELECT seq FROM log_head"))
 
-    def changes(self, since: Version, spaces: Collection[SpaceId]) -> Changes:
-        """What a view of these spaces at `since` must forget and add to be up to date."""
+    def changes(self, since: Version, spaces: Collection[SpaceId], *, hashes: bool = True) -> Changes:
+        """What views of these spaces, and that of the hashes if wanted, at `since` must forget and add."""
         with self._database.reading() as connection:
-            return feed.changes_since(connection, since, spaces)
+            return feed.changes_since(connection, since, spaces, hashes=hashes)
+
+    def state(self) -> LogState:
+        """What views must know of the catalog as a whole."""
+        with self._database.reading() as connection:
+            return feed.state_of(connection)
+
+    def mark(self, version: Version) -> str | None:
+        """What tells this catalog's history from any other that has come to a version; None where it has not yet."""
+        with self._database.reading() as connection:
+            return feed.mark_of(connection, version)
+
+    @contextmanager
+    def everything(self, space: SpaceId | None) -> Iterator[feed.Everything]:
+        """All rows of a space, or of the hashes, as of one version: part by part, while the context is open."""
+        with self._database.reading() as connection:
+            yield feed.everything(connection, space)
+
+    def removals(self, limit: int) -> list[str]:
+        """Digests of originals to delete from their store now; then `removed` must be told, or they come again."""
+        now = self._clock()
+        with self._database.reading() as connection:
+            if not original_rows.waiting(connection, now):
+                return []
+        return self._database.write(lambda connection: original_rows.claim(connection, limit, now))
+
+    def removed(self, digests: Collection[str]) -> None:
+        """These originals are deleted."""
+        self._database.write(lambda connection: original_rows.cross_out(connection, digests))
 
     def check_writable(self) -> None:
         """
@@ -283,21 +379,9 @@ class Catalog:
         Raises:
             CatalogUnavailable, StorageFull: it cannot be written now.
         """
-        with self._database.writing() as connection:
-            connection.execute(update(log_head).values(checked_at=self._clock()))
+        self._database.write(lambda connection: log.check(connection, self._clock()))
 
     def info(self) -> CatalogInfo:
         with self._database.reading() as connection:
-            version = connection.execute(text("SELECT sqlite_version()")).scalar_one()
-            journal_mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
-            synchronous = connection.execute(text("PRAGMA synchronous")).scalar_one()
-            revision = revision_of(connection)
-        return CatalogInfo(
-            path=str(self._database.path),
-            size_bytes=self._database.size_bytes(),
-            sqlite_version=version,
-            journal_mode=journal_mode,
-            synchronous={0: "off", 1: "normal", 2: "full", 3: "extra"}[synchronous],
-            schema_revision=revision or "",
-            hazard=hazard_of(),
-        )
+            identity, revision = log.catalog_id(connection), revision_of(connection)
+        return CatalogInfo(self._database.facts(), identity, revision or "")

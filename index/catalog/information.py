@@ -10,16 +10,24 @@ _REPAIRED = {(3, 44): 6, (3, 50): 7}
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogInfo:
-    path: str
+class DatabaseFacts:
+    place: str
+    """The file, or the URL without its password."""
+    database: str
+    """Its kind and version."""
+    durability: str
+    """The settings that decide whether a commit is on the disk."""
     size_bytes: int
-    """The database and its write-ahead log."""
-    sqlite_version: str
-    journal_mode: str
-    synchronous: str
-    schema_revision: str
+    """The write-ahead log of SQLite included."""
     hazard: str | None
-    """A sentence about a known defect of this SQLite, and what is done about it; None when there is none."""
+    """A sentence about a known defect, and what is done about it; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogInfo:
+    facts: DatabaseFacts
+    catalog_id: str
+    schema_revision: str
 
 
 def hazard_of(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> str | None:
@@ -28,7 +36,8 @@ def hazard_of(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> st
     if repaired or not _FIRST_WITH_WAL <= version < _FIRST_SAFE:
         return None
     return (
-        f"SQLite {'.'.join(map(str, version))} can damage a write-ahead log that two processes write and checkpoint "
-        "at the same instant (repaired in 3.51.3, 3.50.7 and 3.44.6). Afterimage lets one process write at a time; "
-        "do not write to the catalog with other programs while it runs."
+        f"SQLite {'.'.join(map(str, version))} can damage a write-ahead log that two connections write and checkpoint "
+        "at the same instant (repaired in 3.51.3, 3.50.7 and 3.44.6). Here that cannot happen: one connection at a "
+        "time writes, checkpoints or closes, under a lock file, and all others are read-only. "
+        "Do not write to the catalog with other programs while it runs."
     )

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, select, update
 
+from index.audit import AuditAction
+from index.catalog import audit, log, originals
 from index.catalog import banks as bank_rows
-from index.catalog import log
 from index.catalog.cursors import cursor_for, number_position
 from index.catalog.tables import ChangeKind, banks, embeddings, items, spaces
 from index.errors import UnknownItem
@@ -49,9 +50,8 @@ def by_key(connection: Connection, keys: Collection[int]) -> dict[int, Item]:
     return dict(zip((row.item_key for row in rows), _items(connection, rows), strict=True))
 
 
-def by_sha256(connection: Connection, bank: str, digests: Collection[str]) -> dict[str, int]:
+def by_sha256(connection: Connection, bank_key: int, digests: Collection[str]) -> dict[str, int]:
     """Keys of the items of these bytes in one bank, whatever their state."""
-    bank_key = bank_rows.key_of(connection, bank)
     query = select(items.c.sha256, items.c.item_key).where(items.c.bank_key == bank_key)
     return {
         row.sha256: row.item_key
@@ -80,15 +80,22 @@ def change(
         values["state"] = state.value
         version = log.record(connection, ChangeKind.ITEM_STATE, bank_key=row.bank_key, item_key=row.item_key, at=at)
     if values:
+        before = {name: row.labels if name == "labels" else row.state for name in values}
+        subject = f"banks/{bank}/items/{item_id}"
+        audit.append(connection, at, AuditAction.ITEM_CHANGED, subject, {"before": before, "after": values})
         connection.execute(update(items).where(items.c.item_key == row.item_key).values(updated_at=at, **values))
     return get(connection, bank, item_id), version
 
 
 def remove(connection: Connection, bank: str, item_id: ItemId, at: datetime) -> Version:
     row = _row(connection, bank, item_id)
+    version = log.record(connection, ChangeKind.ITEM_DELETED, bank_key=row.bank_key, item_key=row.item_key, at=at)
+    originals.note(connection, items.c.item_key == row.item_key)
+    old = {"kind": row.kind, "sha256": row.sha256, "labels": row.labels, "state": row.state}
+    audit.append(connection, at, AuditAction.ITEM_DELETED, f"banks/{bank}/items/{item_id}", old)
     connection.execute(delete(items).where(items.c.item_key == row.item_key))
     bank_rows.count_items(connection, row.bank_key, -1)
-    return log.record(connection, ChangeKind.ITEM_DELETED, bank_key=row.bank_key, item_key=row.item_key, at=at)
+    return version
 
 
 def _select() -> Select[Any]:
@@ -120,6 +127,7 @@ def _items(connection: Connection, rows: Sequence[Row[Any]]) -> list[Item]:
             spaces=tuple(found_in[row.item_key]),
             created_at=row.created_at,
             updated_at=row.updated_at,
+            original_bytes=row.original_bytes,
         )
         for row in rows
     ]

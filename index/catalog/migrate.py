@@ -24,13 +24,21 @@ def migrate(connection: Connection) -> None:
     found = revision_of(connection)
     if found == REVISION:
         return
+    if found is not None:
+        refuse_newer(found)
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    ours = {script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()}
-    if found is not None and found not in ours:
-        raise CatalogTooNew(f"The catalog was written by a newer release (schema {found}); upgrade this one.")
     command.upgrade(config, REVISION)
+
+
+def refuse_newer(revision: str) -> None:
+    """
+    Raises:
+        CatalogTooNew: a newer release has written it.
+    """
+    if revision not in {script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()}:
+        raise CatalogTooNew(f"The catalog was written by a newer release (schema {revision}); upgrade this one.")
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -11,11 +11,27 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
+from index.catalog import adding
 from index.catalog.tables import idempotency
 from index.errors import IdempotencyConflict
-from index.records import Added, Idempotency, Item, ItemId, ItemKind, ItemState, SpaceId, Version
+from index.records import Added, Idempotency, Item, ItemId, ItemKind, ItemState, NewItem, SpaceId, Version
 
 KEPT_FOR = timedelta(hours=24)
+
+
+def add_once(connection: Connection, bank: str, new: NewItem, request: Idempotency, now: datetime) -> Added:
+    """
+    Banks an item, or answers as it was done when the same request came first.
+
+    Raises:
+        IdempotencyConflict: the key was used for another request.
+    """
+    earlier = find(connection, request, now)
+    if earlier is not None:
+        return earlier
+    (added,) = adding.add(connection, bank, [new], now)
+    keep(connection, request, added, now)
+    return added
 
 
 def find(connection: Connection, request: Idempotency, now: datetime) -> Added | None:
@@ -45,6 +61,7 @@ def keep(connection: Connection, request: Idempotency, answer: Added, now: datet
             scope=request.scope,
             key=request.key,
             request_digest=request.request_digest,
+            bank=answer.item.bank,
             answer=_json(answer),
             created_at=now,
         )
@@ -53,7 +70,7 @@ def keep(connection: Connection, request: Idempotency, answer: Added, now: datet
 
 def forget_bank(connection: Connection, bank: str) -> None:
     """A bank made anew under the name of one that was removed has answered nothing yet."""
-    connection.execute(delete(idempotency).where(idempotency.c.answer["item"]["bank"].as_string() == bank))
+    connection.execute(delete(idempotency).where(idempotency.c.bank == bank))
 
 
 def _json(answer: Added) -> dict[str, Any]:
@@ -80,6 +97,7 @@ def _added(values: dict[str, Any]) -> Added:
             spaces=tuple(SpaceId(space) for space in item["spaces"]),
             created_at=datetime.fromisoformat(item["created_at"]),
             updated_at=datetime.fromisoformat(item["updated_at"]),
+            original_bytes=item.get("original_bytes"),
         ),
         index_version=Version(values["index_version"]),
         created=values["created"],

@@ -17,6 +17,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Dialect,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -25,11 +26,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     TypeDecorator,
     UniqueConstraint,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration, which these tables describe."""
 
 
@@ -61,7 +63,9 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + value * _MICROSECOND
 
 
-_Key = BigInteger().with_variant(Integer, "sqlite")
+_Name = String(255).with_variant(String(255, collation="C"), "postgresql")
+"""By code point, as SQLite has it anyway: lists go on by it."""
+Key = BigInteger().with_variant(Integer, "sqlite")
 """An INTEGER primary key is SQLite's own row number: one tree instead of two."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,16 +89,20 @@ log_head = Table(
     # changes become visible in the order of their numbers and a follower can never step over one.
     Column("seq", BigInteger, nullable=False),
     Column("checked_at", UtcTime),
+    Column("catalog_id", String(32), nullable=False, server_default=""),
+    Column("audit_seq", BigInteger, nullable=False, server_default="0"),
+    Column("audit_digest", LargeBinary(32)),  # of the last entry of the audit log; None before the first
+    Column("keys_version", BigInteger, nullable=False, server_default="0"),  # how often keys were changed
     CheckConstraint("one = 1", name="single"),
 )
 
 changes = Table(
     "changes",
     metadata,
-    Column("seq", _Key, primary_key=True, autoincrement=False),
+    Column("seq", Key, primary_key=True, autoincrement=False),
     Column("kind", String(32), nullable=False),
-    Column("bank_key", _Key, nullable=False),  # 0 where the change is of a space
-    Column("item_key", _Key),
+    Column("bank_key", Key, nullable=False),  # 0 where the change is of a space
+    Column("item_key", Key),
     Column("space_key", Integer),
     Column("at", UtcTime, nullable=False),
 )
@@ -102,8 +110,8 @@ changes = Table(
 banks = Table(
     "banks",
     metadata,
-    Column("bank_key", _Key, primary_key=True, autoincrement=False),
-    Column("name", String(255), nullable=False, unique=True),
+    Column("bank_key", Key, primary_key=True, autoincrement=False),
+    Column("name", _Name, nullable=False, unique=True),
     Column("purpose", String(32), nullable=False),
     Column("labels", JSON, nullable=False),
     Column("settings", JSON, nullable=False),
@@ -115,9 +123,9 @@ banks = Table(
 items = Table(
     "items",
     metadata,
-    Column("item_key", _Key, primary_key=True, autoincrement=False),
+    Column("item_key", Key, primary_key=True, autoincrement=False),
     Column("item_id", String(28), nullable=False),
-    Column("bank_key", _Key, ForeignKey("banks.bank_key", ondelete="CASCADE"), nullable=False),
+    Column("bank_key", Key, ForeignKey("banks.bank_key", ondelete="CASCADE"), nullable=False),
     Column("kind", String(32), nullable=False),
     Column("state", String(32), nullable=False),
     Column("labels", JSON, nullable=False),
@@ -138,7 +146,7 @@ items = Table(
 frames = Table(
     "frames",
     metadata,
-    Column("item_key", _Key, ForeignKey("items.item_key", ondelete="CASCADE"), primary_key=True),
+    Column("item_key", Key, ForeignKey("items.item_key", ondelete="CASCADE"), primary_key=True),
     Column("frame_no", Integer, primary_key=True),
     Column("position_ms", BigInteger, nullable=False),
     Column("pdq", LargeBinary(32)),
@@ -151,7 +159,7 @@ spaces = Table(
     "spaces",
     metadata,
     Column("space_key", Integer, primary_key=True),
-    Column("space", String(255), nullable=False, unique=True),
+    Column("space", _Name, nullable=False, unique=True),
     Column("dim", Integer, nullable=False),
     Column("model", String(1024)),  # the name to open it by; None where it was only ever registered
     Column("state", String(32), nullable=False, server_default="served"),
@@ -162,7 +170,7 @@ spaces = Table(
 embeddings = Table(
     "embeddings",
     metadata,
-    Column("item_key", _Key, primary_key=True),
+    Column("item_key", Key, primary_key=True),
     Column("frame_no", Integer, primary_key=True),
     Column("space_key", Integer, ForeignKey("spaces.space_key"), primary_key=True),
     Column("views", Integer, nullable=False),
@@ -173,7 +181,7 @@ embeddings = Table(
 features = Table(
     "features",
     metadata,
-    Column("item_key", _Key, primary_key=True),
+    Column("item_key", Key, primary_key=True),
     Column("frame_no", Integer, primary_key=True),
     Column("extractor", String(64), primary_key=True),  # its version: features of two are never compared
     Column("count", Integer, nullable=False),
@@ -214,6 +222,14 @@ job_parts = Table(
     Index(None, "job_id", "state"),
 )
 
+original_removals = Table(
+    "original_removals",
+    metadata,
+    # Originals that no item refers to any more, and that the store has not deleted yet.
+    Column("sha256", String(64), primary_key=True),
+    Column("claimed_at", UtcTime),  # when somebody began to delete it
+)
+
 agreements = Table(
     "agreements",
     metadata,
@@ -226,12 +242,73 @@ agreements = Table(
     Column("same_item", BigInteger, nullable=False),  # of these, with the same best item
 )
 
+space_holders = Table(
+    "space_holders",
+    metadata,
+    # Which processes that answer have which space open, while a space takes over from another.
+    Column("holder", String(64), primary_key=True),
+    Column("space_key", Integer, ForeignKey("spaces.space_key"), primary_key=True),
+    Column("is_open", Boolean, nullable=False),
+    Column("reason", String(255)),  # why it is not
+    Column("seen_at", UtcTime, nullable=False),
+)
+
+participants = Table(
+    "participants",
+    metadata,
+    # The organisations that hold keys.
+    Column("name", String(64), primary_key=True),
+    Column("role", String(32), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("key_id", String(16), primary_key=True),  # the part of the key that is no secret
+    Column("number", Integer, nullable=False, unique=True),  # from 1, in the order they were made
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the whole key
+    Column("participant", String(64), ForeignKey("participants.name"), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("note", String(256), nullable=False),
+    Column("rate_per_s", Float),  # None: the service's setting; 0: no limit
+    Column("queries_per_day", BigInteger),  # likewise
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("revoked_at", UtcTime),
+    Column("last_used_at", UtcTime),  # to the minute or so
+    Column("replaced_by", String(16)),
+)
+
+_Plain = String(512).with_variant(String(512, collation="C"), "postgresql")
+"""Compared byte by byte, so that what begins with a text is a range."""
+
+audit = Table(
+    "audit",
+    metadata,
+    # Written once: the database refuses to change or delete what is here.
+    Column("seq", Key, primary_key=True, autoincrement=False),
+    Column("at", UtcTime, nullable=False),
+    Column("participant", String(64)),
+    Column("key_id", String(16)),
+    Column("via", String(16), nullable=False),
+    Column("request", String(128)),
+    Column("action", String(64), nullable=False),
+    Column("subject", _Plain, nullable=False),
+    Column("details", Text, nullable=False),  # canonical JSON, a part of what the digest is of
+    Column("digest", LargeBinary(32), nullable=False),
+    Index(None, "participant", "seq"),
+    Index(None, "action", "seq"),
+    Index(None, "subject", "seq"),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,
     Column("scope", String(255), primary_key=True),
     Column("key", String(255), primary_key=True),
     Column("request_digest", String(128), nullable=False),
+    Column("bank", String(255)),  # whose removal makes it forgotten
     Column("answer", JSON, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Index(None, "created_at"),

@@ -3,41 +3,107 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
 
 from index.catalog import Catalog
+from index.catalog.tables import metadata
 from index.records import Embeddings, ItemKind, NewFrame, NewItem, Purpose, SpaceId
 
 DIM = 16
 SPACE = SpaceId("test-000000000000")
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Each kind of database that a catalog may be in: what asks for a `url` or a `catalog` runs on all of them."""
+    return str(request.param)
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'catalog.db'}"
+def url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of an empty database, or of the one that `catalog` has open."""
+    prepared = "catalog" in request.fixturenames
+    if database == "postgresql" and prepared:
+        yield request.getfixturevalue("prepared_database")()
+    elif database == "postgresql":
+        with request.getfixturevalue("postgres").database() as empty:
+            yield empty
+    else:
+        if prepared:
+            shutil.copy(request.getfixturevalue("prepared_file"), tmp_path / "catalog.db")
+        yield f"sqlite:///{tmp_path / 'catalog.db'}"
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog's file to copy: making one takes ten times as long."""
     path = tmp_path_factory.mktemp("prepared") / "catalog.db"
-    made = Catalog.open(f"sqlite:///{path}")
+    _prepare(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def prepared_database(postgres: Any) -> Iterator[Callable[[], str]]:
+    """The URL of one database for all tests, each time as it was at first."""
+    with postgres.database() as url:
+        _prepare(url)
+        name = make_url(url).database
+        tables = [table.name for table in metadata.sorted_tables]
+        postgres.execute("CREATE SCHEMA before", name)
+        postgres.execute(";".join(f"CREATE TABLE before.{table} AS TABLE public.{table}" for table in tables), name)
+        emptied = [f"DELETE FROM public.{table}" for table in reversed(tables)]  # noqa: S608 - our own tables
+        filled = [f"INSERT INTO public.{table} SELECT * FROM before.{table}" for table in tables]  # noqa: S608
+        untriggered = "SET session_replication_role = replica"  # the audit log is kept by one
+        counted = "SELECT setval('spaces_space_key_seq', (SELECT max(space_key) FROM public.spaces))"
+
+        def again() -> str:
+            postgres.execute(";".join([untriggered, *emptied, *filled, counted]), name)
+            return str(url)
+
+        yield again
+
+
+def _prepare(url: str) -> None:
+    made = Catalog.open(url)
     made.put_bank("known", Purpose.HARMFUL)
     made.put_bank("news", Purpose.PUBLIC_INTEREST)
     made.register_space(SPACE, DIM)
     made.close()
-    return path
 
 
 @pytest.fixture
-def catalog(url: str, tmp_path: Path, prepared: Path) -> Iterator[Catalog]:
+def catalog(url: str) -> Iterator[Catalog]:
     """With a harmful bank `known`, a bank `news`, and one space."""
-    shutil.copy(prepared, tmp_path / "catalog.db")
     opened = Catalog.open(url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def load_golden(url: str, database: str) -> Callable[[str], None]:
+    """Fills the empty database with the catalog that a release left."""
+
+    def load(release: str) -> None:
+        statements = (GOLDEN / f"catalog-{release}.{database}.sql").read_text()
+        engine = create_engine(url)
+        raw = engine.raw_connection()
+        driver = raw.driver_connection
+        assert driver is not None
+        if database == "sqlite":
+            driver.executescript(statements)
+        else:
+            driver.execute(statements)
+            driver.commit()
+        raw.close()
+        engine.dispose()
+
+    return load
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """What the catalog says when its database fails."""
 
+import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +19,14 @@ from index.errors import CatalogUnavailable, StorageFull
 from index.records import NewItem
 
 
+@pytest.fixture
+def database() -> str:
+    """What is SQLite's own; test_catalog_recovery.py has the faults of both."""
+    return "sqlite"
+
+
 @pytest.mark.parametrize(
-    "url", ["nonsense", "", "sqlite://", "sqlite:///:memory:", "postgresql://host/name", "oracle+none://x"]
+    "url", ["nonsense", "", "sqlite://", "sqlite:///:memory:", "mysql://host/name", "oracle+none://x"]
 )
 def test_a_url_that_is_no_file_of_sqlite_is_refused_in_words(url: str) -> None:
     with pytest.raises(CatalogUnavailable, match="catalog"):
@@ -64,7 +72,7 @@ def test_a_full_disk_is_told_apart_and_leaves_no_half_of_anything(tmp_path: Path
 
 def test_errors_hold_nothing_of_what_was_being_written(catalog: Catalog, picture: Callable[..., NewItem]) -> None:
     added = catalog.add_item("known", picture(labels={"secret": "the-label"}))
-    with sqlite3.connect(catalog.info().path) as other:
+    with sqlite3.connect(catalog.info().facts.place) as other:
         other.execute("DROP TABLE frames")
     other.close()
     with pytest.raises(CatalogUnavailable) as caught:
@@ -108,14 +116,15 @@ def test_a_writer_who_waited_while_the_catalog_was_closed_is_told_so(tmp_path: P
         except CatalogUnavailable as error:
             told.append(error)
 
-    with database._lock.held():  # noqa: SLF001
+    lock = database._store._lock  # type: ignore[attr-defined]  # noqa: SLF001
+    with lock.held():
         writer = threading.Thread(target=wait_and_write)
         writer.start()
         database._closed = True  # noqa: SLF001 what `close` does before it waits for its turn
     writer.join()
     database._closed = False  # noqa: SLF001
     database.close()
-    with pytest.raises(CatalogUnavailable, match="closed"), database._lock.held():  # noqa: SLF001
+    with pytest.raises(CatalogUnavailable, match="closed"), lock.held():
         pass
     assert [str(error) for error in told] == ["The catalog is closed."]
 
@@ -146,10 +155,11 @@ def test_checking_that_it_can_be_written_is_no_change(catalog: Catalog) -> None:
 
 def test_the_catalog_reports_on_itself(catalog: Catalog, tmp_path: Path) -> None:
     info = catalog.info()
-    assert info.path == str(tmp_path / "catalog.db")
-    assert info.size_bytes > 0
-    assert (info.journal_mode, info.synchronous, info.schema_revision) == ("wal", "full", REVISION)
-    assert info.sqlite_version == sqlite3.sqlite_version
+    assert info.facts.place == str(tmp_path / "catalog.db")
+    assert info.facts.size_bytes > 0
+    assert (info.facts.durability, info.schema_revision) == ("journal wal, synchronous full", REVISION)
+    assert info.facts.database == f"SQLite {sqlite3.sqlite_version}"
+    assert info.catalog_id == catalog.identity() != ""
 
 
 @pytest.mark.parametrize(
@@ -171,3 +181,62 @@ def test_versions_of_sqlite_with_the_defect_are_named(version: tuple[int, int, i
     hazard = hazard_of(version)
     assert (hazard is not None) == hazardous
     assert hazard is None or ".".join(map(str, version)) in hazard
+
+
+def test_a_catalog_that_was_forgotten_keeps_nobody_waiting(catalog: Catalog, url: str) -> None:
+    forgotten = Catalog.open(url)
+    forgotten.version()
+
+    def forget(_: object) -> float:
+        nonlocal forgotten
+        began = time.monotonic()
+        del forgotten
+        gc.collect()
+        return time.monotonic() - began
+
+    assert catalog.database.write(forget) < 5  # the lock's time-out is 15
+    catalog.check_writable()
+
+
+def test_closing_while_another_writes_does_not_fail(
+    catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Catalog.open(url)
+    other.version()
+    store = other.database._store  # noqa: SLF001
+    monkeypatch.setattr(store._lock, "_timeout_s", 0.02)  # type: ignore[attr-defined]  # noqa: SLF001
+    with catalog.database.writing():
+        other.close()
+    catalog.check_writable()
+
+
+@pytest.mark.parametrize("statement", ["UPDATE log_head SET seq = 0", "PRAGMA wal_checkpoint(TRUNCATE)"])
+def test_readers_can_neither_write_nor_checkpoint(
+    catalog: Catalog, picture: Callable[..., NewItem], tmp_path: Path, statement: str
+) -> None:
+    catalog.add_item("known", picture())
+    files = [tmp_path / "catalog.db", tmp_path / "catalog.db-wal"]
+    before = [file.read_bytes() for file in files]
+    with pytest.raises(CatalogUnavailable):
+        catalog.database.scalar(statement)
+    with pytest.raises(CatalogUnavailable), catalog.database.reading() as connection:
+        connection.execute(text(statement))
+    assert [file.read_bytes() for file in files] == before
+    assert catalog.bank("known").items == 1
+
+
+def test_the_log_of_sqlite_is_shortened_though_readers_never_leave_it(
+    catalog: Catalog, picture: Callable[..., NewItem], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("index.catalog.sqlite._LONG_LOG_BYTES", 1)
+    catalog.add_item("known", picture())
+    assert (tmp_path / "catalog.db-wal").stat().st_size == 0
+    monkeypatch.setattr("index.catalog.sqlite._SHORTEN_EVERY_S", 0.0)
+    with catalog.database.reading() as connection:  # one that needs the log
+        connection.execute(text("SELECT * FROM log_head"))
+        began = time.monotonic()
+        catalog.add_item("known", picture())
+        assert time.monotonic() - began < 5
+    catalog.add_item("known", picture())
+    assert (tmp_path / "catalog.db-wal").stat().st_size == 0
+    assert catalog.bank("known").items == 3

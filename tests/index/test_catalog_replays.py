@@ -70,3 +70,12 @@ def test_a_key_is_forgotten_after_a_day(url: str, picture: Picture, space: str) 
     assert catalog.replayed(REQUEST) is None
     assert catalog.add_item("known", picture(), REQUEST).created
     catalog.close()
+
+
+def test_labels_may_hold_any_text_that_json_can(catalog: Catalog, picture: Picture) -> None:
+    odd = {"zero": "a\x00b", "half": "\ud800", "quote": "'\"\\", "far": "\U0001f600"}
+    added = catalog.add_item("known", picture(labels=odd), REQUEST)
+    assert dict(catalog.item("known", added.item.item_id).labels) == odd
+    assert catalog.replayed(REQUEST) == added
+    catalog.delete_bank("known")
+    assert catalog.replayed(REQUEST) is None

@@ -25,7 +25,8 @@ def test_the_migrations_lead_to_the_tables_that_the_code_uses(url: str) -> None:
     engine = create_engine(url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+        if engine.name == "sqlite":
+            assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
     engine.dispose()
 
 

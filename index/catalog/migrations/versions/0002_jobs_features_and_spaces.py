@@ -1,5 +1,7 @@
 """Jobs, local features, kept originals, and the states of spaces."""
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,12 +13,41 @@ _time = sa.BigInteger()
 
 
 def upgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        _order_of_names()
+    _catalog_id()
+    _banks_of_remembered_requests()
     op.add_column("changes", sa.Column("space_key", sa.Integer()))
     op.add_column("items", sa.Column("original_bytes", sa.BigInteger()))
     _spaces()
     _features()
     _jobs()
+    _original_removals()
     _agreements()
+    _space_holders()
+
+
+def _order_of_names() -> None:
+    """By code point, as on SQLite: an order that no later release of the system's locale changes beneath an index."""
+    for table, column in (("banks", "name"), ("spaces", "space")):
+        op.alter_column(table, column, type_=sa.String(255, collation="C"), existing_nullable=False)
+
+
+def _catalog_id() -> None:
+    head = sa.table("log_head", sa.column("catalog_id", sa.String(32)))
+    op.add_column("log_head", sa.Column("catalog_id", sa.String(32), nullable=False, server_default=""))
+    op.execute(sa.update(head).values(catalog_id=uuid.uuid4().hex))
+
+
+def _banks_of_remembered_requests() -> None:
+    remembered = sa.table(
+        "idempotency", sa.column("scope"), sa.column("key"), sa.column("bank"), sa.column("answer", sa.JSON())
+    )
+    op.add_column("idempotency", sa.Column("bank", sa.String(255)))
+    rows = op.get_bind().execute(sa.select(remembered.c.scope, remembered.c.key, remembered.c.answer)).all()
+    for scope, key, answer in rows:
+        its = (remembered.c.scope == scope) & (remembered.c.key == key)
+        op.execute(sa.update(remembered).where(its).values(bank=answer["item"]["bank"]))
 
 
 def _spaces() -> None:
@@ -80,6 +111,15 @@ def _jobs() -> None:
     op.create_index("ix_job_parts_job_id_state", "job_parts", ["job_id", "state"])
 
 
+def _original_removals() -> None:
+    op.create_table(
+        "original_removals",
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("claimed_at", _time),
+        sa.PrimaryKeyConstraint("sha256", name="pk_original_removals"),
+    )
+
+
 def _agreements() -> None:
     op.create_table(
         "agreements",
@@ -92,4 +132,17 @@ def _agreements() -> None:
         sa.ForeignKeyConstraint(["space_key"], ["spaces.space_key"], name="fk_agreements_spaces"),
         sa.ForeignKeyConstraint(["against"], ["spaces.space_key"], name="fk_agreements_spaces_against"),
         sa.PrimaryKeyConstraint("space_key", "against", "band", "shadow_band", name="pk_agreements"),
+    )
+
+
+def _space_holders() -> None:
+    op.create_table(
+        "space_holders",
+        sa.Column("holder", sa.String(64), nullable=False),
+        sa.Column("space_key", sa.Integer(), nullable=False),
+        sa.Column("is_open", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.String(255)),
+        sa.Column("seen_at", _time, nullable=False),
+        sa.ForeignKeyConstraint(["space_key"], ["spaces.space_key"], name="fk_space_holders_spaces"),
+        sa.PrimaryKeyConstraint("holder", "space_key", name="pk_space_holders"),
     )
