@@ -86,7 +86,7 @@ def _measure(catalog: Catalog, items: _Items, rows: int, options: argparse.Names
     print(f"## {rows:,} rows of {options.dim}\n")
     _searches(views, alone, items, options.repeats)
     _keeping(catalog, views, items, ids, options.repeats)
-    size = catalog.info().size_bytes / 2**20
+    size = catalog.info().facts.size_bytes / 2**20
     print(f"- loading in transactions of {CHUNK}: {rows / loading:,.0f} items/s; {size:.0f} MB on the disk")
     print(f"- rebuilding the views: {rebuilding:.2f} s\n", flush=True)
     views.close()

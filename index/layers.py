@@ -6,7 +6,7 @@ written behind the end of what is published, removals publish another mask.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -20,6 +20,10 @@ Payload = tuple[NDArray[Any], ...]
 
 
 _MANY_ITEMS = 1000
+_MASKS = 4
+"""Of so many choices of banks it is remembered which rows are theirs: a megabyte each for a million rows."""
+_MANY_LIVE = 50_000
+"""Searching so many rows one by one begins to be felt, however large the large part is."""
 
 
 class Sized(Protocol):
@@ -45,6 +49,8 @@ class Layer(Generic[Index_co]):
     """Nothing is dead."""
     by_age: bool
     """Rows are in the order of their item keys."""
+    masks: dict[frozenset[int], RowMask] = field(default_factory=dict, compare=False)
+    """Which rows are of the banks that were asked for lately; the same whatever dies."""
 
     @property
     def living(self) -> int:
@@ -55,7 +61,7 @@ class Layer(Generic[Index_co]):
         """Which rows may be found, in these banks or any; None when all may."""
         if banks is None:
             return None if self.whole else self.alive
-        return self.alive & np.isin(self.origins.banks, np.fromiter(banks, np.int64, len(banks)))
+        return self.alive & self._of(frozenset(banks))
 
     def rows_of(self, items: NDArray[np.int64]) -> Rows:
         """The rows of these items that are alive; `items` in ascending order."""
@@ -79,7 +85,16 @@ class Layer(Generic[Index_co]):
             return self
         alive = self.alive.copy()
         alive[gone] = False
-        return Layer(self.index, self.origins, alive, whole=False, by_age=self.by_age)
+        return replace(self, alive=alive, whole=False)
+
+    def _of(self, banks: frozenset[int]) -> RowMask:
+        mask = self.masks.get(banks)
+        if mask is None:
+            mask = np.isin(self.origins.banks, np.fromiter(banks, np.int64, len(banks)))
+            if len(self.masks) >= _MASKS:
+                self.masks.clear()
+            self.masks[banks] = mask
+        return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +112,22 @@ class Kind(Generic[Index]):
 
 
 @dataclass(frozen=True, slots=True)
-class Fold(Generic[Index]):
-    """A new large part, and which rows of the two old layers it was made from."""
+class FoldPlan(Generic[Index]):
+    """Which rows of two layers a new large part is to hold, in its order: that of the item keys."""
 
     large: Layer[Index]
-    replaces: Index
-    """Of the large part it was made from."""
+    live: Layer[Index]
+    origins: Origins
     kept: Rows
     """For each of its rows, the place among the old large rows followed by the old live ones."""
-    live_rows: int
-    """How many live rows there were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold(Generic[Index]):
+    """A new large part, and what it was made from."""
+
+    large: Layer[Index]
+    plan: FoldPlan[Index]
 
 
 class Layers(Generic[Index]):
@@ -117,17 +138,18 @@ class Layers(Generic[Index]):
 
     Args:
         kind: what it holds.
-        fold_rows: how many live rows are too many, unless the large part is ten times as large.
+        fold_rows: how many live rows are too many, while the large part is small.
+        large: to begin with; None is an empty one.
     """
 
-    def __init__(self, kind: Kind[Index], fold_rows: int) -> None:
+    def __init__(self, kind: Kind[Index], fold_rows: int, large: Layer[Index] | None = None) -> None:
         self._kind = kind
         self._fold_rows = fold_rows
         empty = no_origins()
         self._tail = _Tail(empty, kind.nothing)
         self.published: tuple[Layer[Index], Layer[Index]] = (
-            _layer(kind.build_large(*kind.nothing), empty),
-            _layer(kind.build_live(*kind.nothing), empty),
+            large or layer_of(kind.build_large(*kind.nothing), empty),
+            layer_of(kind.build_live(*kind.nothing), empty),
         )
 
     def forget(self, items: NDArray[np.int64], banks: Collection[int]) -> None:
@@ -140,7 +162,7 @@ class Layers(Generic[Index]):
             return
         large, live = self.published
         if len(large.index) + len(live.index) == 0 and len(origins) >= self._fold_rows:
-            self.published = _layer(self._kind.build_large(*payload), origins), live
+            self.published = layer_of(self._kind.build_large(*payload), origins), live
             return
         self._tail.extend(origins, payload)
         alive = np.append(live.alive, np.ones(len(origins), np.bool_))
@@ -149,40 +171,58 @@ class Layers(Generic[Index]):
     def fold_is_due(self) -> bool:
         large, live = self.published
         dead = len(large.alive) - large.living
-        too_many_live = len(live.alive) >= max(self._fold_rows, len(large.alive) // 10)
+        too_many_live = len(live.alive) >= max(self._fold_rows, min(len(large.alive) // 10, _MANY_LIVE))
         return too_many_live or dead >= max(self._fold_rows, len(large.alive) // 5)
+
+    def plan_fold(self) -> FoldPlan[Index]:
+        """All that is published at this moment."""
+        return plan_fold(*self.published)
 
     def prepare_fold(self) -> Fold[Index]:
         """A large part of all that is published at this moment. May take long, while everything else goes on."""
-        large, live = self.published
-        from_large, from_live = np.flatnonzero(large.alive), np.flatnonzero(live.alive)
-        origins = joined([large.origins.take(from_large), live.origins.take(from_live)])
-        kept = np.concatenate([from_large, from_live + len(large.alive)])
-        parts = self._kind.payload_of(large.index, from_large), self._kind.payload_of(live.index, from_live)
-        payload = tuple(np.concatenate(pair) for pair in zip(*parts, strict=True))
-        if not _ascends(origins.items):
-            order = np.argsort(origins.items, kind="stable")
-            origins, kept, payload = origins.take(order), kept[order], tuple(array[order] for array in payload)
-        return Fold(_layer(self._kind.build_large(*payload), origins), large.index, kept, len(live.alive))
+        plan = self.plan_fold()
+        from_large = plan.kept < len(plan.large.alive)
+        old, new = plan.kept[from_large], plan.kept[~from_large] - len(plan.large.alive)
+        parts = self._kind.payload_of(plan.large.index, old), self._kind.payload_of(plan.live.index, new)
+        # Where both were put behind each other, and where they belong.
+        order = np.argsort(np.concatenate([np.flatnonzero(from_large), np.flatnonzero(~from_large)]))
+        payload = tuple(np.concatenate(pair)[order] for pair in zip(*parts, strict=True))
+        return Fold(layer_of(self._kind.build_large(*payload), plan.origins), plan)
 
-    def adopt(self, fold: Fold[Index]) -> None:
-        """Swaps the new large part in; what was removed or added since it was prepared still is."""
+    def adopt(self, fold: Fold[Index]) -> bool:
+        """
+        Swaps the new large part in; what was removed or added since it was prepared still is.
+
+        False when the layers have become others meanwhile: then nothing happens.
+        """
         large, live = self.published
-        if large.index is not fold.replaces:
-            return  # the first load came meanwhile, and went into a large part of its own
-        alive = np.concatenate([large.alive, live.alive[: fold.live_rows]])[fold.kept]
-        since = np.arange(fold.live_rows, len(live.alive))
+        if large.index is not fold.plan.large.index:
+            return False
+        live_rows = len(fold.plan.live.alive)
+        alive = np.concatenate([large.alive, live.alive[:live_rows]])[fold.plan.kept]
+        since = np.arange(live_rows, len(live.alive))
         self._tail = _Tail(live.origins.take(since), self._kind.payload_of(live.index, since))
         built = fold.large
         self.published = (
-            Layer(built.index, built.origins, alive, whole=bool(alive.all()), by_age=built.by_age),
+            replace(built, alive=alive, whole=bool(alive.all())),
             self._live(live.alive[since]),
         )
+        return True
 
     def _live(self, alive: RowMask) -> Layer[Index]:
         origins, payload = self._tail.filled()
         whole, by_age = bool(alive.all()), _ascends(origins.items)
         return Layer(self._kind.build_live(*payload), origins, alive, whole=whole, by_age=by_age)
+
+
+def plan_fold(large: Layer[Index], live: Layer[Index]) -> FoldPlan[Index]:
+    from_large, from_live = np.flatnonzero(large.alive), np.flatnonzero(live.alive)
+    origins = joined([large.origins.take(from_large), live.origins.take(from_live)])
+    kept = np.concatenate([from_large, from_live + len(large.alive)])
+    if not _ascends(origins.items):
+        order = np.argsort(origins.items, kind="stable")
+        origins, kept = origins.take(order), kept[order]
+    return FoldPlan(large, live, origins, kept)
 
 
 class _Tail:
@@ -219,7 +259,7 @@ class _Column:
         return self._array[: self._length]
 
 
-def _layer(index: Index, origins: Origins) -> Layer[Index]:
+def layer_of(index: Index, origins: Origins) -> Layer[Index]:
     alive = np.ones(len(origins), np.bool_)
     return Layer(index, origins, alive, whole=True, by_age=_ascends(origins.items))
 

@@ -2,14 +2,20 @@
 
 from dataclasses import dataclass
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from index.records import PdqRows, RowMask, Rows
+from index.records import PDQ_BYTES, PdqRows, RowMask, Rows
 
 _WORDS = 4
 """Words of 64 bit in a hash."""
 _FARTHER_THAN_ANY = 257
+_MODEST_K = 4096
+"""More are sorted whole: counting them takes memory for as many at each distance."""
+_FEW_OF = 8
+"""When only so small a part may be found, it is taken out and searched alone."""
+_SPARE, _DEEPER = 64, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +53,13 @@ class PdqIndex:
             k: at least 1.
             allowed: shape (n,); only rows that are True here are found. None allows all.
         """
+        faiss.omp_set_num_threads(1)  # of this thread: it would start one for each query, and gets one query
+        found = [self._nearest(query, k, allowed) for query in np.ascontiguousarray(hashes)]
         rows = np.full((len(hashes), k), -1, np.int64)
         nearest = np.full((len(hashes), k), _FARTHER_THAN_ANY, np.int16)
-        for line, words in enumerate(_words(hashes)):
-            distances = _distances(self._words, words)
-            if allowed is not None:
-                distances[~allowed] = _FARTHER_THAN_ANY
-            if k < len(distances):
-                bar = min(np.partition(distances, k - 1)[k - 1], _FARTHER_THAN_ANY - 1)
-            else:
-                bar = _FARTHER_THAN_ANY - 1
-            near = np.flatnonzero(distances <= bar)
-            near = near[np.argsort(distances[near], kind="stable")][:k]
+        for line, (near, distances) in enumerate(found):
             rows[line, : len(near)] = near
-            nearest[line, : len(near)] = distances[near]
+            nearest[line, : len(near)] = distances
         return NearHashes(rows, nearest)
 
     def distances(self, hashes: PdqRows, rows: Rows) -> NDArray[np.int16]:
@@ -70,6 +69,45 @@ class PdqIndex:
 
     def hashes(self, rows: Rows) -> PdqRows:
         return self._words[rows].view(np.uint8).reshape(len(rows), 32)
+
+    def _nearest(self, query: PdqRows, k: int, allowed: RowMask | None) -> tuple[Rows, NDArray[np.int16]]:
+        """At most k allowed rows and their distances, nearest first, of equals the lower row."""
+        if allowed is None:
+            return _nearest_of(self._words, query, k)
+        if np.count_nonzero(allowed) * _FEW_OF <= len(self):
+            findable = np.flatnonzero(allowed)
+            rows, distances = _nearest_of(self._words[findable], query, k)
+            return findable[rows], distances
+        depth = k + _SPARE
+        while True:
+            rows, distances = _nearest_of(self._words, query, depth)
+            there = allowed[rows]
+            if np.count_nonzero(there) >= k or len(rows) == len(self):
+                return rows[there][:k], distances[there][:k]
+            depth *= _DEEPER
+
+
+def _nearest_of(words: NDArray[np.uint64], query: PdqRows, k: int) -> tuple[Rows, NDArray[np.int16]]:
+    """As `PdqIndex._nearest`, among all of them."""
+    k = min(k, len(words))
+    if k == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int16)
+    if k > _MODEST_K:
+        far = _distances(words, _words(query[None])[0])
+        order = np.argsort(far, kind="stable")[:k]
+        return order, far[order]
+    rows, distances = np.empty(k, np.int64), np.empty(k, np.int32)
+    faiss.hammings_knn_mc(
+        faiss.swig_ptr(query),
+        faiss.swig_ptr(words.view(np.uint8)),
+        1,
+        len(words),
+        k,
+        PDQ_BYTES,
+        faiss.swig_ptr(distances),
+        faiss.swig_ptr(rows),
+    )
+    return rows, distances.astype(np.int16)
 
 
 def _words(hashes: PdqRows) -> NDArray[np.uint64]:

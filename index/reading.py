@@ -23,6 +23,7 @@ from index.records import (
     Rows,
     SemanticHit,
     SpaceId,
+    SpaceRecord,
     Version,
 )
 from index.vectors import VectorIndex
@@ -54,6 +55,8 @@ class Reading:
     bank_keys: Mapping[str, int]
     semantic: Mapping[SpaceId, SemanticLayers]
     perceptual: tuple[Layer[PdqIndex], ...]
+    spaces: tuple[SpaceRecord, ...] = ()
+    """Every space of the catalog; the same object while none has changed."""
 
     def embeddings_in(self, space: SpaceId) -> int:
         """

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from index.halves import Halves, whole
 from index.records import Embeddings, RowMask, Rows
 from index.vectors import Neighbours
 
@@ -32,7 +33,7 @@ class ScanIndex:
         return self._embeddings[rows]
 
 
-def scan(embeddings: Embeddings, queries: Embeddings, k: int, allowed: RowMask | None) -> Neighbours:
+def scan(embeddings: Embeddings | Halves, queries: Embeddings, k: int, allowed: RowMask | None) -> Neighbours:
     """
     The k rows nearest each query, block by block.
 
@@ -43,16 +44,39 @@ def scan(embeddings: Embeddings, queries: Embeddings, k: int, allowed: RowMask |
     best_scores = np.full((len(queries), k), -np.inf, np.float32)
     start, stop = 0, _FIRST_BLOCK
     while start < len(embeddings):
-        block = queries @ embeddings[start:stop].T
+        block = queries @ _whole(embeddings[start:stop]).T
         if allowed is not None:
             block += np.where(allowed[start:stop], np.float32(0), np.float32(-np.inf))
         columns = np.flatnonzero((block > best_scores[:, -1:]).any(axis=0))
         if len(columns):
-            rows = np.concatenate([best_rows, np.broadcast_to(columns + start, (len(queries), len(columns)))], axis=1)
+            found = np.broadcast_to(columns + start, (len(queries), len(columns)))
             scores = np.concatenate([best_scores, block[:, columns]], axis=1)
-            best_rows, best_scores = keep_best(rows, scores, k)
+            best_rows, best_scores = keep_best(np.concatenate([best_rows, found], axis=1), scores, k)
         start, stop = stop, stop + _BLOCK
     best_rows[np.isneginf(best_scores)] = -1
+    return Neighbours(best_rows, best_scores)
+
+
+def _whole(rows: Embeddings | Halves) -> Embeddings:
+    return whole(rows.view(np.float16)) if rows.dtype == np.float16 else rows.view(np.float32)
+
+
+def scan_chosen(rows: Halves, chosen: Rows, queries: Embeddings, k: int) -> Neighbours:
+    """
+    The k nearest each query among some of the rows.
+
+    Args:
+        rows: shape (n, dim).
+        chosen: ascending.
+        queries: shape (q, dim).
+        k: at least 1.
+    """
+    scores = queries @ whole(rows[chosen]).T
+    best_rows, best_scores = keep_best(np.broadcast_to(chosen, scores.shape), scores, k)
+    lacking = k - best_rows.shape[1]
+    if lacking > 0:
+        best_rows = np.pad(best_rows, ((0, 0), (0, lacking)), constant_values=-1)
+        best_scores = np.pad(best_scores, ((0, 0), (0, lacking)), constant_values=-np.inf)
     return Neighbours(best_rows, best_scores)
 
 

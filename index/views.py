@@ -1,39 +1,37 @@
 """The views of one process: what the catalog holds, kept in memory where it can be searched."""
 
-import logging
-import threading
 import time
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
 
-import numpy as np
-
+from index.building import Report
 from index.catalog import Catalog
-from index.changes import Changes
 from index.errors import IndexBehind
-from index.flat import FlatIndex
-from index.layers import Fold, Kind, Layers, Payload, Sized
-from index.perceptual import PdqIndex
-from index.reading import Offsets, Reading, SemanticLayers
+from index.following import Follower
+from index.keeper import SnapshotKeeper
+from index.kinds import ViewKind, perceptual_kind, semantic_kind
+from index.layers import Index
+from index.reading import Offsets, Reading
 from index.records import (
     BankRule,
     Embeddings,
     ItemId,
     PdqRows,
     PerceptualHit,
-    Rows,
     SemanticHit,
     SpaceId,
+    SpaceStage,
     Version,
 )
-from index.scan import ScanIndex
-from index.vectors import BuildIndex, VectorIndex
+from index.snapshots import SnapshotStore
+from index.tending import Tender
+from index.vectors import VectorIndex
+from index.view import LargePart, View, ViewOptions
 
-_LOG = logging.getLogger(__name__)
-Index = TypeVar("Index", bound=Sized)
-
-_FOLD_ROWS = 4096
 _POLL_S = 0.002
+_BUSY_S = 600.0
+
+
+__all__ = ["ViewOptions", "Views"]
 
 
 class Views:
@@ -44,11 +42,14 @@ class Views:
     are filled by the first `follow`, which every search does before it looks unless told otherwise: so whatever was
     acknowledged before a search began, by this process or another, is in its answer.
 
+    With snapshots, the large parts are files that all processes of a data directory share: one of them builds, the
+    others take over. Without, every process has its own in memory.
+
     Args:
         catalog: the truth; not closed by us.
         space_ids: the spaces to serve and the lengths of their embeddings; registered if need be.
-        build_index: the engine of the large parts.
-        fold_rows: how many rows a live part may hold before it is folded into a new large one.
+        snapshots: where large parts are kept; None is nowhere.
+        options: how large parts are made.
     """
 
     def __init__(
@@ -56,31 +57,32 @@ class Views:
         catalog: Catalog,
         space_ids: Mapping[SpaceId, int],
         *,
-        build_index: BuildIndex = FlatIndex,
-        fold_rows: int = _FOLD_ROWS,
+        snapshots: SnapshotStore | None = None,
+        options: ViewOptions | None = None,
     ) -> None:
         for space, dim in space_ids.items():
             catalog.register_space(space, dim)
         self._catalog = catalog
-        self._dims = dict(space_ids)
-        self._build_index = build_index
-        self._fold_rows = fold_rows
-        self._empty()
-        self._applying = threading.Lock()
-        self._folding = threading.Lock()
-        self._folder: threading.Thread | None = None
-        self._reading = Reading(Version(0), {}, {}, {}, ())
-        self._publish(Version(0), {})
+        self._options = options or ViewOptions()
+        keeper = None if snapshots is None else SnapshotKeeper(catalog, snapshots, self._options)
+        self._keeper = keeper
+        kinds = {space: self._kind(space, dim) for space, dim in space_ids.items()}
+        self._follower = Follower(catalog, perceptual_kind(), kinds, self._loaded if keeper is None else keeper.load)
+        self._tender = Tender(self._follower, keeper, self._options.tell)
+        if snapshots is not None:
+            for record in catalog.state().spaces:
+                if record.stage is SpaceStage.DROPPED:  # perhaps while nobody was there to clear up
+                    snapshots.remove(record.space)
 
     @property
     def version(self) -> Version:
         """The newest change that is published here."""
-        return self._reading.version
+        return self._follower.reading.version
 
     @property
     def banks(self) -> Mapping[str, BankRule]:
         """By name, as of `version`."""
-        return self._reading.banks
+        return self._follower.reading.banks
 
     def follow(self) -> Version:
         """
@@ -89,13 +91,13 @@ class Views:
         Raises:
             CatalogUnavailable: the log cannot be read.
         """
-        newest = self._catalog.version()
-        if newest > self._reading.version:
-            with self._applying:
-                if newest > self._reading.version:
-                    self._apply(self._catalog.changes(self._reading.version, self._dims))
-            self._fold_if_due()
-        return self._reading.version
+        if self._follower.follow():
+            self._tender.tend()
+        return self.version
+
+    def tend(self) -> None:
+        """Renews what is due, in a thread of its own; to be called now and then, as other processes build too."""
+        self._tender.tend()
 
     def reach(self, version: Version, timeout_s: float) -> Version:
         """
@@ -115,7 +117,7 @@ class Views:
         """One state to search several times."""
         if follow:
             self.follow()
-        return self._reading
+        return self._follower.reading
 
     def search(
         self,
@@ -160,88 +162,62 @@ class Views:
         """As `Reading.distances_of`."""
         return self.reading(follow=follow).distances_of(hashes, item_ids)
 
+    def add_space(self, space: SpaceId, dim: int) -> None:
+        """
+        Serves one more space from when this returns: it is loaded beside serving. Again is harmless.
+
+        Raises:
+            SpaceMismatch: it is known with another length of embeddings.
+            CatalogUnavailable: the catalog cannot be read.
+        """
+        self._catalog.register_space(space, dim)
+        self._follower.add(self._kind(space, dim), space)
+
+    def drop_space(self, space: SpaceId) -> None:
+        """Serves it no longer, and lets go of its snapshots; readings taken before still have it."""
+        self._follower.drop(space)
+        if self._keeper is not None:
+            self._keeper.store.remove(space)
+
     def fold(self) -> None:
         """Makes the live rows of every view part of its large one, beside whatever else goes on."""
-        with self._folding:
-            for layers in self._all():
-                self._swap_in(layers, layers.prepare_fold())
+        self._tender.fold(None, _BUSY_S, _unheard)
+
+    def compact(self, view: str | None = None, report: Report | None = None) -> None:
+        """
+        Builds the large part anew: without what is gone, with what came, its engine trained on what there is now.
+
+        Args:
+            view: the name of a space, or `pdq`; None is every view.
+            report: told how far it is.
+
+        Raises:
+            IndexBusy: another process of the data directory has been building for minutes.
+            OSError: there is no room.
+            CatalogUnavailable: the catalog cannot be read.
+        """
+        self._follower.follow()
+        self._tender.fold(view, _BUSY_S, report or _unheard)
+
+    def large_parts(self) -> tuple[LargePart, ...]:
+        """For people: what each view searches."""
+        refused = (lambda _: 0) if self._keeper is None else self._keeper.refused
+        return tuple(view.large_part(refused(view.kind.name)) for view in self._follower.views)
 
     def close(self) -> None:
-        """Waits for a folding that is under way."""
-        folder = self._folder
-        if folder is not None:
-            folder.join()
+        """Ends a folding that is under way."""
+        self._tender.close()
 
-    def _empty(self) -> None:
-        self._semantic = {
-            space: Layers(_semantic(dim, self._build_index), self._fold_rows) for space, dim in self._dims.items()
-        }
-        self._perceptual = Layers(_perceptual(), self._fold_rows)
+    def _kind(self, space: SpaceId, dim: int) -> ViewKind[VectorIndex]:
+        return semantic_kind(space, dim, self._options.build_index, self._options.engine)
 
-    def _apply(self, changes: Changes) -> None:
-        if not self._reading.version:
-            self._empty()  # of what an earlier attempt at the first load may have left behind
-        for layers in self._all():
-            layers.forget(changes.touched_items, changes.lost_banks)
-        for space, rows in changes.semantic.items():
-            self._semantic[space].add(rows.origins, (rows.embeddings,))
-        hashes = changes.perceptual
-        self._perceptual.add(hashes.origins, (hashes.hashes, hashes.qualities))
-        self._publish(changes.version, changes.banks)
-
-    def _publish(self, version: Version, banks: Mapping[int, BankRule] | None) -> None:
-        before = self._reading
-        self._reading = Reading(
-            version=version,
-            banks=before.banks if banks is None else {rule.name: rule for rule in banks.values()},
-            bank_keys=before.bank_keys if banks is None else {rule.name: key for key, rule in banks.items()},
-            semantic={
-                space: SemanticLayers(self._dims[space], layers.published) for space, layers in self._semantic.items()
-            },
-            perceptual=self._perceptual.published,
-        )
-
-    def _all(self) -> tuple[Layers[Any], ...]:
-        return *self._semantic.values(), self._perceptual
-
-    def _fold_if_due(self) -> None:
-        if any(layers.fold_is_due() for layers in self._all()) and self._folding.acquire(blocking=False):
-            folder = threading.Thread(target=self._fold_what_is_due, name="index-fold", daemon=True)
-            try:
-                folder.start()
-            except RuntimeError:  # no more threads: as in the thread itself, it is tried again with the next change
-                self._folding.release()
-                _LOG.exception("no thread could be started to fold the live part of a view")
-            else:
-                self._folder = folder
-
-    def _fold_what_is_due(self) -> None:
-        """In a thread of its own; the lock was taken for it."""
-        try:
-            for layers in self._all():
-                if layers.fold_is_due():
-                    self._swap_in(layers, layers.prepare_fold())
-        except Exception:  # noqa: BLE001 - a thread has nobody to raise to
-            # Searching goes on in the live part, only slower; it is tried again with the next change.
-            _LOG.exception("the live part of a view could not be folded into its large part")
-        finally:
-            self._folding.release()
-
-    def _swap_in(self, layers: Layers[Index], fold: Fold[Index]) -> None:
-        with self._applying:
-            layers.adopt(fold)
-            self._publish(self._reading.version, None)
+    def _loaded(self, kind: ViewKind[Index], _: Version) -> View[Index]:
+        """From the catalog alone."""
+        view = View(kind, self._options.fold_rows)
+        spaces = () if kind.space is None else (kind.space,)
+        view.apply(self._catalog.changes(view.version, spaces, hashes=kind.space is None))
+        return view
 
 
-def _semantic(dim: int, build_index: BuildIndex) -> Kind[VectorIndex]:
-    def payload_of(index: VectorIndex, rows: Rows) -> Payload:
-        return (index.vectors(rows),)
-
-    return Kind((np.empty((0, dim), np.float32),), build_index, ScanIndex, payload_of)
-
-
-def _perceptual() -> Kind[PdqIndex]:
-    def payload_of(index: PdqIndex, rows: Rows) -> Payload:
-        return index.hashes(rows), index.qualities[rows]
-
-    return Kind((np.empty((0, 32), np.uint8), np.empty(0, np.int16)), PdqIndex, PdqIndex, payload_of)
+def _unheard(_: str) -> None:
+    """Nobody asked how far it is."""

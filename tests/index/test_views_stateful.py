@@ -12,9 +12,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from index.catalog import Catalog
 from index.records import Added, Embeddings, ItemId, ItemKind, ItemState, NewFrame, NewItem, Purpose, SpaceId
-from index.views import Views
+from index.snapshots import SnapshotStore
+from index.views import ViewOptions, Views
 
 DIM = 8
+IN_MEMORY = 2
 SPACE = SpaceId("test-000000000000")
 BANKS = st.sampled_from(["a", "b"])
 SOURCE = np.random.default_rng(5)
@@ -40,13 +42,19 @@ class CatalogAndViews(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.url = f"sqlite:///{self.folder / 'catalog.db'}"
         self.catalog = Catalog.open(self.url)
-        self.workers = [self.worker(), self.worker()]
+        self.start_workers()
         self.known: dict[ItemId, Known] = {}
         self.banks: set[str] = set()
         self.version = self.catalog.version()
 
-    def worker(self) -> Views:
-        return Views(self.catalog, {SPACE: DIM}, fold_rows=4)
+    def start_workers(self) -> None:
+        """Two that share snapshots, and one that keeps everything in memory."""
+        self.workers = [self.worker(place) for place in range(3)]
+
+    def worker(self, place: int) -> Views:
+        store = None if place == IN_MEMORY else SnapshotStore(self.folder / "snapshots")
+        options = ViewOptions(fold_rows=4, stored_rows=6)
+        return Views(self.catalog, {SPACE: DIM}, snapshots=store, options=options)
 
     @rule(bank=BANKS)
     def put_bank(self, bank: str) -> None:
@@ -88,20 +96,36 @@ class CatalogAndViews(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        """Nothing is closed in order; the catalog's file is all that is left."""
+        """Views are not closed in order; the catalog's file and the snapshots are all that is left."""
+        self.catalog.close()
         self.catalog = Catalog.open(self.url)
-        self.workers = [self.worker(), self.worker()]
+        self.start_workers()
 
-    @rule(place=st.integers(0, 1))
+    @rule(data=st.data())
+    def crash_and_find_a_file_damaged(self, data: st.DataObject) -> None:
+        files = sorted(path for path in (self.folder / "snapshots").rglob("*-*/*"))
+        if files:
+            path = data.draw(st.sampled_from(files))
+            content = bytearray(path.read_bytes())
+            content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+            path.write_bytes(content)
+        self.crash()
+
+    @rule(place=st.integers(0, 2))
     def restart_a_worker(self, place: int) -> None:
-        self.workers[place] = self.worker()
+        self.workers[place] = self.worker(place)
 
-    @rule(place=st.integers(0, 1))
+    @rule(place=st.integers(0, 2))
+    def tend(self, place: int) -> None:
+        self.workers[place].tend()
+        self.workers[place].close()  # waits for it
+
+    @rule(place=st.integers(0, 2))
     def fold(self, place: int) -> None:
         self.workers[place].follow()
         self.workers[place].fold()
 
-    @rule(place=st.integers(0, 1), query=st.integers(0, 63), k=st.integers(1, 6), bank=st.none() | BANKS)
+    @rule(place=st.integers(0, 2), query=st.integers(0, 63), k=st.integers(1, 6), bank=st.none() | BANKS)
     def search(self, place: int, query: int, k: int, bank: str | None) -> None:
         if bank is not None and bank not in self.banks:
             return
