@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.calibration import CalibrationRecord
 from models.media.types import Frame
+from models.verification import VerificationRecord
 
 EmbedderId = NewType("EmbedderId", str)
 """Short name and digest over architecture, weights, preprocessing and normalisation: `bundled-3f2a9c1b0d4e`."""
@@ -41,6 +42,8 @@ class Space:
     image_px: int
     """The side of the square the model looks at."""
     calibration: CalibrationRecord | None
+    verification: VerificationRecord | None = None
+    """What its scores mean together with PDQ and geometry."""
 
 
 class Embedder(Protocol):

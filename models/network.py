@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import timm.models
 import torch
@@ -103,6 +103,9 @@ class CopyNetwork(nn.Module):
 
     Takes any resolution from 32 pixels up: training uses a smaller one than matching does.
     """
+
+    default_cfg: ClassVar[dict[str, object]] = {}
+    """timm's; open_clip looks into it where a folder puts a projection of its own behind the network."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

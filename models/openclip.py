@@ -25,13 +25,12 @@ from torch import nn
 from torchvision.transforms.functional import to_pil_image
 
 from models import network
-from models.calibration import FILE as CALIBRATION_FILE
-from models.calibration import CalibrationRecord
 from models.embedder import Device, EmbedderId, Embeddings, Space
 from models.errors import GoldenMismatch, ModelUnavailable, UnknownModel, WeightsMissing
 from models.fingerprint import SpaceParts, embedder_id
 from models.golden import FILE as GOLDEN_FILE
 from models.golden import Golden, golden_picture
+from models.measured import calibration_of, verification_of
 from models.tower import Tower
 from models.tower_embedder import TowerEmbedder, embedded
 from models.views import Views
@@ -70,8 +69,8 @@ def open_embedder(model: str, device: Device = Device.AUTO, *, calibration: Path
     Args:
         model: `bundled`, `ARCH/TAG`, `hf-hub:OWNER/NAME`, `local-dir:PATH` or `ARCH:/path/to/weights.safetensors`.
         device: where it runs; one that fails while serving is replaced by the CPU.
-        calibration: a record measured in this very space, or a folder of records named `<embedder_id>.json`; it wins
-            over the one that lies beside the weights. The record of another space is not used.
+        calibration: a record measured in this very space, or a folder of records; it wins over the one that lies beside
+            the weights: see `models.measured`.
 
     Raises:
         UnknownModel, WeightsMissing: the sentence says what to do.
@@ -85,7 +84,8 @@ def open_embedder(model: str, device: Device = Device.AUTO, *, calibration: Path
         raise GoldenMismatch(f"The bundled model has lost its seal ({GOLDEN_FILE}): install afresh, or seal it.")
     if golden is not None:
         golden.check(embedder.space.embedder_id, golden_row)
-    return embedder.calibrated(_calibration(embedder.space.embedder_id, source.folder, calibration))
+    found = embedder.space.embedder_id, source.folder, calibration
+    return embedder.measured(calibration_of(*found), verification_of(*found))
 
 
 def seal(folder: Path, name: str = BUNDLED) -> EmbedderId:
@@ -100,6 +100,18 @@ def seal(folder: Path, name: str = BUNDLED) -> EmbedderId:
     embedder, golden_row = _opened(source, f"{LOCAL_DIR}{folder}", Device.CPU)
     Golden(name, embedder.space.embedder_id, golden_row).save(folder)
     return embedder.space.embedder_id
+
+
+def canonical_name(model: str) -> str:
+    """The name of a model that means the same from any folder: a path in it is whole."""
+    path = path_in(model)
+    return model if path is None else f"{model.partition(':')[0]}:{Path(path).expanduser().resolve()}"
+
+
+def path_in(model: str) -> str | None:
+    """The file or folder that a model's name names; None where it names none."""
+    kind, found, path = model.partition(":")
+    return path if found and f"{kind}:" != HUB else None
 
 
 def use_threads(threads: int) -> None:
@@ -274,20 +286,6 @@ def _architecture(source: _Source) -> dict[str, Any]:
     vision = {key: value for key, value in config["vision_cfg"].items() if key != "timm_model_pretrained"}
     quick_gelu = bool(config.get("quick_gelu")) or source.quick_gelu
     return {"embed_dim": config["embed_dim"], "vision": vision, "quick_gelu": quick_gelu}
-
-
-def _calibration(space: EmbedderId, folder: Path | None, given: Path | None) -> CalibrationRecord | None:
-    candidates = []
-    if given is not None:
-        candidates.append(given / f"{space}.json" if given.is_dir() else given)
-    if folder is not None:
-        candidates.append(folder / CALIBRATION_FILE)
-    for path in candidates:
-        if path.is_file():
-            record = CalibrationRecord.load(path)
-            if record.embedder_id == space:
-                return record
-    return None
 
 
 @contextlib.contextmanager

@@ -45,13 +45,29 @@ def pdq(frame: Frame) -> tuple[bytes, int]:
     height, width = frame.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         return bytes(PDQ_BYTES), 0
-    luminance: Matrix = frame.astype(np.float32) @ np.array(LUMINANCE, np.float32)
+    luminance = _luminance(frame)
     small = (height, width) == (GRID, GRID)
     grid = luminance if small else np.asarray(_sampling(height) @ luminance @ _sampling(width).T, np.float32)
-    waves = _cosines()
-    spectrum = (waves @ grid @ waves.T).reshape(-1)
-    lower_median = np.partition(spectrum, len(spectrum) // 2 - 1)[len(spectrum) // 2 - 1]
-    return np.packbits((spectrum > lower_median)[::-1]).tobytes(), _quality(grid)
+    return _bits(_spectrum(grid)), _quality(grid)
+
+
+def pdq_forms(frame: Frame) -> list[bytes]:
+    """
+    The PDQ hashes of the eight turns and mirror images of a frame, itself first, at the price of two.
+
+    A mirror image is sampled by mirrored rows and columns; what is turned by a quarter has a transposed spectrum.
+    """
+    height, width = frame.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        return [bytes(PDQ_BYTES)] * 8
+    luminance = _luminance(frame)
+    identity = np.eye(GRID, dtype=np.float32)
+    rows, columns = (identity, identity) if (height, width) == (GRID, GRID) else (_sampling(height), _sampling(width))
+    forms = []
+    for across in (columns, columns[:, ::-1]):
+        sampled = luminance @ across.T
+        forms += [_spectrum(np.asarray(down @ sampled, np.float32)) for down in (rows, rows[:, ::-1])]
+    return [_bits(form) for spectrum in forms for form in (spectrum, spectrum.T)]
 
 
 def pdq_to_hex(pdq_hash: bytes) -> str:
@@ -69,6 +85,23 @@ def pdq_from_hex(text: str) -> bytes:
     if _HEX.fullmatch(text) is None:
         raise BadHash("A PDQ hash is written as 64 hexadecimal digits.")
     return bytes.fromhex(text)
+
+
+def _luminance(frame: Frame) -> Matrix:
+    return np.asarray(frame.astype(np.float32) @ np.array(LUMINANCE, np.float32), np.float32)
+
+
+def _spectrum(grid: Matrix) -> Matrix:
+    """Shape (FREQUENCIES, FREQUENCIES), the lowest first."""
+    waves = _cosines()
+    return np.asarray(waves @ grid @ waves.T, np.float32)
+
+
+def _bits(spectrum: Matrix) -> bytes:
+    """Which frequencies are over the lower median, the last first."""
+    flat = spectrum.reshape(-1)
+    lower_median = np.partition(flat, len(flat) // 2 - 1)[len(flat) // 2 - 1]
+    return np.packbits((flat > lower_median)[::-1]).tobytes()
 
 
 @lru_cache(maxsize=CACHED_SIZES)

@@ -13,6 +13,7 @@ from models.embedder import Embeddings, Prepared, Space
 from models.errors import EmbeddingFailed
 from models.media.types import Frame
 from models.tower import Tower
+from models.verification import VerificationRecord
 from models.views import Views
 
 LONGEST_ASPECT = 16
@@ -49,9 +50,12 @@ class TowerEmbedder:
     def degraded(self) -> bool:
         return self._tower.degraded
 
-    def calibrated(self, calibration: CalibrationRecord | None) -> "TowerEmbedder":
+    def measured(
+        self, calibration: CalibrationRecord | None, verification: VerificationRecord | None = None
+    ) -> "TowerEmbedder":
         """The same model in a space that knows what its scores mean."""
-        return TowerEmbedder(replace(self._space, calibration=calibration), self._tower, self._transform, self._views)
+        space = replace(self._space, calibration=calibration, verification=verification)
+        return TowerEmbedder(space, self._tower, self._transform, self._views)
 
     def reference_views(self, frame: Frame) -> list[Frame]:
         return self._views.reference_views(frame)

@@ -1,5 +1,6 @@
 """What is asked about, and what the views know about it: neighbours gathered into evidence an item."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from index.records import (
     SemanticHit,
     SpaceId,
 )
+from models.media.types import Frame
 from service.policy import (
     PDQ_EXACT_DISTANCE,
     PDQ_LEAST_QUALITY,
@@ -30,6 +32,7 @@ from service.policy import (
     pdq_is_exact,
 )
 from service.schemas import Band, MediaFacts
+from service.spaces import SpaceSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class SpaceRows:
     embeddings: Embeddings
     positions_ms: tuple[int, ...]
     thresholds: tuple[Thresholds, ...]
+    frames: tuple[int, ...] = ()
+    """Which of the query's frames each row is of."""
 
     @property
     def offsets(self) -> NDArray[np.float32] | None:
@@ -69,6 +74,34 @@ class Query:
     spaces: Mapping[SpaceId, SpaceRows]
     hashes: HashRows
     calibrated: bool
+    asked: SpaceSet
+    """The spaces that answer, from the beginning of the request to its end."""
+    frames: tuple[Frame, ...] = ()
+    """The pixels themselves, in the order of the hashes; none of a signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far candidates for a closer look may be, beyond those that reach a band anyway."""
+
+    candidates: int
+    """At least so many neighbours are asked for."""
+    scores: Mapping[SpaceId, float]
+    """The least score in a space; where a space is missing, only its bands count."""
+    distance: int
+    """The largest of PDQ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which neighbours are taken."""
+
+    k: int
+    """So many, for the answer."""
+    least: Band
+    """Of this band and over; of any where it is `none`."""
+    reach: Reach | None = None
+    """And what is worth a closer look."""
 
 
 @dataclass(slots=True)
@@ -85,18 +118,20 @@ class Findings:
     def item_ids(self) -> set[ItemId]:
         return {*self.semantic, *self.perceptual, *self.same_bytes}
 
-    def gather(self, reading: Reading, query: Query, group: "BankGroup", k: int, least: Band) -> None:
-        """Of a group of banks, the k nearest in every space and by PDQ, without those that are under every band."""
-        everything = least is Band.NONE
+    def gather(self, reading: Reading, query: Query, group: "BankGroup", wanted: "Wanted") -> None:
+        """Of a group of banks, the nearest in every space and by PDQ, without those that nobody wants."""
+        everything, reach = wanted.least is Band.NONE, wanted.reach
+        k = wanted.k if reach is None else max(wanted.k, reach.candidates)
         for space, rows in query.spaces.items():
             offsets = None if group.settings.variant_score is not None else rows.offsets
             for hit in reading.search(space, rows.embeddings, k, group.banks, offsets=offsets):
                 thresholds = rows.thresholds[hit.query_row].for_bank(group.settings)
-                if everything or thresholds.band(hit.score) is not Band.NONE:
+                near = reach is not None and hit.score >= reach.scores.get(space, math.inf)
+                if everything or near or thresholds.band(hit.score) is not Band.NONE:
                     self.semantic[hit.item_id][space] = hit
         trusted = query.hashes.trusted
         if trusted:
-            within = None if everything else PDQ_EXACT_DISTANCE
+            within = None if everything else max(PDQ_EXACT_DISTANCE, 0 if reach is None else reach.distance)
             self._perceptual(reading.search_pdq(query.hashes.hashes[trusted], k, within, group.banks), trusted)
 
     def complete(self, reading: Reading, query: Query, item_ids: Collection[ItemId]) -> None:

@@ -6,8 +6,11 @@ Pure: everything here is decided from values alone.
 | match with a `harmful` bank | suggested action |
 |---|---|
 | `exact`: same bytes, or PDQ within 31 | `block` |
-| `variant` | `review`; `block` where the space is calibrated and the bank says `block_on_semantic` |
+| `variant` | `review`; `block` where the evidence is calibrated and the bank says `block_on_semantic` |
 | `related` | `none`: it is listed, for people who look for more |
+
+A closer look (`Look`) decides between `variant` and `related` where it was taken: what lies nowhere in the upload is
+near, and no copy. It raises what the score alone would have missed.
 
 A match with a `public_interest` bank alone suggests nothing. Public interest caps what the others suggest at `review`.
 """
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 
 from index.records import BankRule, BankSettings, Item, PerceptualHit, Purpose, SemanticHit, SpaceId
 from models.calibration import CalibrationRecord
+from models.geometry import Location
 from service.schemas import Action, Band, Reason, Verdict
 
 PDQ_EXACT_DISTANCE = 31
@@ -90,6 +94,11 @@ class SemanticFinding:
         return self.hit.score if self.highest is None else self.highest
 
     @property
+    def least_nearness(self) -> float:
+        """What another must score to be as near: under the related threshold nothing is near."""
+        return max(self.nearness, self.thresholds.related) if self.band is Band.NONE else self.nearness
+
+    @property
     def band(self) -> Band:
         return self.thresholds.band(self.hit.score)
 
@@ -97,6 +106,29 @@ class SemanticFinding:
     def rank(self) -> tuple[int, float]:
         """Comparable between spaces: the band, then how far over its variant threshold."""
         return self.band.strength, self.hit.score - self.thresholds.variant
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of looking for the original's features in the upload, with all other evidence weighed in."""
+
+    band: Band
+    """What it makes of the candidate: `variant`, `related` or `none`."""
+    location: Location | None
+    """Where it lies; None where it lies nowhere."""
+    probability: float | None = None
+    """That it is the same picture; None where nobody calibrated that."""
+    expected_fpr: float | None = None
+    """The rate at which innocent uploads reach that band."""
+
+    @property
+    def confirmed(self) -> bool:
+        return self.band is Band.VARIANT and self.location is not None
+
+    @property
+    def weight(self) -> float:
+        """How surely it lies there; 0 where it was not found."""
+        return self.location.weight if self.confirmed and self.location is not None else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +141,8 @@ class Judged:
     perceptual: PerceptualHit | None
     perceptual_exact: bool
     findings: tuple[SemanticFinding, ...]
+    look: Look | None = None
+    """None where nobody looked, or nothing could be made out: the other evidence stands."""
 
     @property
     def semantic(self) -> SemanticFinding | None:
@@ -121,12 +155,42 @@ class Judged:
 
     @property
     def calibrated(self) -> bool:
-        """Whether a space that somebody calibrated says as much."""
+        """Whether a space that somebody calibrated says as much, or a calibrated look."""
+        if self.look is not None and self.look.band is Band.VARIANT:
+            return self.look.probability is not None
         return any(each.thresholds.calibrated for each in self.findings if each.band is self.semantic_band)
 
     @property
+    def verified(self) -> bool | None:
+        """Whether the original was found in the upload; None where nobody looked, or nothing could be made out."""
+        return None if self.look is None else self.look.confirmed
+
+    @property
     def band(self) -> Band:
-        return Band.EXACT if self.same_bytes or self.perceptual_exact else self.semantic_band
+        if self.same_bytes or self.perceptual_exact:
+            return Band.EXACT
+        if self.look is None or (self.semantic_band is Band.VARIANT and self._own_variant):
+            return self.semantic_band
+        if self.look.band is Band.VARIANT:
+            return Band.VARIANT
+        near = self.semantic_band is not Band.NONE or self.look.band is not Band.NONE
+        return Band.RELATED if near else Band.NONE
+
+    @property
+    def _lowered(self) -> bool:
+        """Whether the score alone would have called it a copy."""
+        return self.semantic_band is Band.VARIANT and self.band is Band.RELATED
+
+    @property
+    def _combined(self) -> bool:
+        """Whether it takes score, PDQ and geometry together to call it what it is."""
+        alone = self.look is None or self.look.confirmed or self.band is Band.EXACT
+        return not alone and self.band.strength > self.semantic_band.strength
+
+    @property
+    def _own_variant(self) -> bool:
+        """Whether it is the bank's own threshold that made it a variant; its owner has the last word."""
+        return self.semantic is not None and self.semantic.thresholds.own_variant
 
     @property
     def rank(self) -> tuple[int, bool, float, int]:
@@ -140,10 +204,16 @@ class Judged:
         reasons = [Reason.SAME_BYTES] if self.same_bytes else []
         if self.perceptual_exact:
             reasons.append(Reason.PERCEPTUAL_EXACT)
+        if self.look is not None and self.look.confirmed:
+            reasons.append(Reason.GEOMETRIC_MATCH)
         if self.semantic_band in _SEMANTIC_REASONS:
-            reasons.append(_SEMANTIC_REASONS[self.semantic_band])
+            reasons.append(_SEMANTIC_REASONS[Band.RELATED if self._lowered else self.semantic_band])
             if not self.calibrated:
                 reasons.append(Reason.UNCALIBRATED)
+        if self._lowered:
+            reasons.append(Reason.NOT_CONFIRMED)
+        if self._combined:
+            reasons.append(Reason.COMBINED_EVIDENCE)
         if self.rule.purpose is Purpose.PUBLIC_INTEREST:
             reasons.append(Reason.PUBLIC_INTEREST_MATCH)
         return reasons
@@ -157,6 +227,8 @@ class PublicInterest:
     same_bytes: bool = False
     distance: int | None = None
     scores: Mapping[SpaceId, float] | None = None
+    weight: float | None = None
+    """How surely such material was found in the upload itself; None where nobody had to look."""
 
     def covers(self, match: Judged) -> bool:
         """Whether the upload is at least as near to public-interest material as to this item."""
@@ -165,9 +237,11 @@ class PublicInterest:
         farthest = -1 if match.perceptual is None else min(PDQ_EXACT_DISTANCE, match.perceptual.distance)
         if self.distance is not None and self.distance <= farthest:
             return True
+        if self.weight and match.look is not None and self.weight >= match.look.weight:
+            return True
         scores = self.scores or {}
         return any(
-            finding.space in scores and scores[finding.space] >= finding.nearness - _SAME_SCORE
+            finding.space in scores and scores[finding.space] >= finding.least_nearness - _SAME_SCORE
             for finding in match.findings
         )
 

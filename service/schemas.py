@@ -6,7 +6,7 @@ Other programs are written against these: every key is always present, null wher
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,6 +40,14 @@ class Action(StrEnum):
     BLOCK = "block"
 
 
+class Verify(StrEnum):
+    """When originals are looked for in the upload."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Reason(StrEnum):
     """Why a verdict is what it is."""
 
@@ -47,10 +55,24 @@ class Reason(StrEnum):
     PERCEPTUAL_EXACT = "perceptual_exact"
     SEMANTIC_VARIANT = "semantic_variant"
     SEMANTIC_RELATED = "semantic_related"
+    GEOMETRIC_MATCH = "geometric_match"
+    COMBINED_EVIDENCE = "combined_evidence"
+    NOT_CONFIRMED = "not_confirmed"
     UNCALIBRATED = "uncalibrated"
     LOW_INFORMATION = "low_information"
     PUBLIC_INTEREST_MATCH = "public_interest_match"
     PUBLIC_INTEREST_CAP = "public_interest_cap"
+
+
+class Edit(StrEnum):
+    """What was done to an original to make an upload of it, where its place in the upload tells."""
+
+    CROPPED = "cropped"
+    MIRRORED = "mirrored"
+    ROTATED = "rotated"
+    FRAMED = "framed"
+    INSET = "inset"
+    CAPTIONED = "captioned"
 
 
 class Shape(BaseModel):
@@ -89,6 +111,31 @@ class PerceptualEvidence(Shape):
     threshold: int
 
 
+Corner = Annotated[list[float], Field(min_length=2, max_length=2)]
+Quad = Annotated[list[Corner], Field(min_length=4, max_length=4)]
+
+
+class GeometricEvidence(Shape):
+    """Where the banked original lies in the upload. Places are shares of width and height, from the top left."""
+
+    inliers: int = Field(description="How many places of the two agree in one arrangement.")
+    model: Literal["similarity", "affine", "homography"] = Field(description="What moves the original there.")
+    mirrored: bool
+    rotation_deg: float = Field(description="By how much the original is turned in the upload, clockwise, -180 to 180.")
+    scale: float = Field(description="How long a pixel of the original is in the upload, both reduced alike.")
+    query_quad: Quad = Field(
+        description="Where the original's top left, top right, bottom right and bottom left corner lie in the upload; "
+        "outside 0 to 1 where the upload is cut off."
+    )
+    reference_quad: Quad = Field(description="Likewise where the upload's corners lie in the original.")
+    coverage: float = Field(ge=0, le=1, description="The share of the original's area that the upload shows.")
+    probability: float | None = Field(
+        description="That it is the same picture, from score, PDQ and geometry together; null where that was not "
+        "calibrated."
+    )
+    expected_fpr: float | None = Field(description="Share of innocent uploads that reach this band by such evidence.")
+
+
 class Match(Shape):
     item_id: str
     bank: str
@@ -98,17 +145,30 @@ class Match(Shape):
     band: Band
     semantic: SemanticEvidence | None
     perceptual: PerceptualEvidence | None
-    geometry: None = Field(description="Null: geometric verification is not in this release.")
-    edits: list[str]
+    verified: bool | None = Field(
+        description="Whether the original was found in the upload; null where nobody looked, there is too little to "
+        "hold on to, or time ran out."
+    )
+    geometry: GeometricEvidence | None = Field(description="Null unless verified.")
+    edits: list[Edit] = Field(description="What was done to the original, as far as the geometry tells.")
     query_ms: int
     reference_ms: int
     segments: list[dict[str, int]]
+
+
+class Explanation(Shape):
+    """The best verified matches drawn: both pictures side by side, and which part of the one is in the other."""
+
+    image: str = Field(description="A PNG, as a `data:` URL.")
+    item_ids: list[str] = Field(description="What is drawn, from the top.")
+    missing_originals: list[str] = Field(description="Of these, the items whose original is not kept.")
 
 
 class Timings(Shape):
     decode: float
     embed: float
     search: float
+    verify: float
     total: float
 
 
@@ -125,6 +185,7 @@ class Answer(Shape):
     verdict: Verdict
     matches: list[Match] = Field(description="Best first, one for each item.")
     sighting_id: str | None = Field(description="Null when nothing was recorded; in this release, always.")
+    explanation: Explanation | None = Field(description="Null where none was asked for, or nothing is verified.")
     timings_ms: Timings
 
 
@@ -217,6 +278,26 @@ class ListOf(Shape, Generic[T]):
     next: str | None = Field(description="The cursor to go on from; null at the end.")
 
 
+class AuditEntry(Shape):
+    """Its digest is the SHA-256 of the digest before it and of everything else here, as canonical JSON."""
+
+    seq: int = Field(description="From 1, without a gap.")
+    at: str = Field(description="RFC 3339, in UTC, to the microsecond.", json_schema_extra={"format": "date-time"})
+    participant: str | None = Field(description="Whose key was shown; null where none was needed.")
+    key_id: str | None
+    via: str = Field(description="`http`; `job`; `local` where the data directory itself was worked on.")
+    request: str | None = Field(description="The id of the request, or of the job.")
+    action: str
+    subject: str
+    details: dict[str, Any]
+    digest: str
+
+
+class AuditEnd(Shape):
+    seq: int = Field(description="The number of the last entry; 0 while there is none.")
+    digest: str = Field(description="Its digest; 64 zeros while there is none.")
+
+
 class Health(Shape):
     status: Literal["ok"]
 
@@ -254,7 +335,8 @@ def item_resource(item: Item) -> ItemResource:
         kind=item.kind,
         state=item.state,
         labels=dict(item.labels),
-        sha256=item.sha256,
+        # A signature from a list is named by its hash, so that lists may repeat themselves: no digest of any media.
+        sha256=None if item.kind is ItemKind.SIGNATURE else item.sha256,
         frames=item.frames,
         duration_ms=item.duration_ms,
         low_information=item.low_information,

@@ -16,10 +16,11 @@ from PIL import Image
 
 from models.errors import MediaError
 from models.evaluation import tables
+from models.evaluation.cases import Case
 from models.evaluation.edits.registry import EDITS, edited
 from models.evaluation.measure import AtRate, SystemReport
 from models.evaluation.pictures import LIMITS
-from models.evaluation.run import Case, Report
+from models.evaluation.run import Report
 from models.media.image import decode_image
 
 THUMB = 150

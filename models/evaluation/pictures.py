@@ -13,7 +13,7 @@ from PIL import Image
 from models.errors import MediaError
 from models.media.image import decode_image
 from models.media.types import DecodedFrame, Frame, MediaLimits
-from models.perceptual import pdq
+from models.perceptual import pdq_forms
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic"})
 LIMITS = MediaLimits()
@@ -90,8 +90,7 @@ def original(picture: Picture) -> DecodedFrame:
 
 def dihedral_hashes(frame: Frame) -> list[bytes]:
     """PDQ hashes of the eight turns and mirror images of a frame, itself first."""
-    forms = [np.rot90(form, turns) for form in (frame, frame[:, ::-1]) for turns in range(4)]
-    return [pdq(np.ascontiguousarray(form))[0] for form in forms]
+    return pdq_forms(frame)
 
 
 def signs(hashes: Sequence[bytes]) -> np.ndarray:

@@ -82,8 +82,9 @@ def ask_some(
     some: int,
     tick: Tick,
     label: str,
+    plain: bool = True,
 ) -> Queries:
-    """Each picture as it is, and some edits of it, others for each picture."""
+    """Each picture as it is (without `plain` not), and some edits of it, others for each picture."""
     signatures: dict[str, list[Any]] = {system.name: [] for system in systems}
     owners: list[int] = []
     kinds: list[int] = []
@@ -91,9 +92,9 @@ def ask_some(
         tick(label, place, len(pictures))
         frame = original(picture)
         chosen = sorted(random.Random(picture.name).sample(range(len(edits)), min(some, len(edits))))
-        frames = [frame, *(_edit(edits[edit], frame, picture, lend) for edit in chosen)]
+        frames = [frame] * plain + [_edit(edits[edit], frame, picture, lend) for edit in chosen]
         owners += [place] * len(frames)
-        kinds += [-1, *chosen]
+        kinds += [-1] * plain + chosen
         for system in systems:
             signatures[system.name].extend(system.asked(frames))
     return Queries(tuple(owners), tuple(kinds), signatures)

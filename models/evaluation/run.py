@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from models.embedder import Embedder
-from models.evaluation import metrics, queries
+from models.evaluation import queries
+from models.evaluation.cases import Case, worst_cases
 from models.evaluation.edits.kinds import Edit
 from models.evaluation.edits.registry import EDITS, named
 from models.evaluation.errors import TooFewPictures, UnknownEdit
-from models.evaluation.measure import RATES, Answers, Asked, SystemReport, measure
+from models.evaluation.measure import Answers, Asked, SystemReport, measure
 from models.evaluation.network_embedder import untrained
 from models.evaluation.pictures import SAME_PDQ, Folder, Picture, Tick, read_folder, signs
 from models.evaluation.queries import Queries
@@ -28,6 +29,8 @@ from models.evaluation.systems import (
     PerceptualHashSystem,
     System,
 )
+from models.evaluation.verified import AutomaticSystem, Eye, VerifiedSystem
+from models.features import EXTRACTOR
 
 UNTRAINED_WIDTH = 32
 
@@ -42,6 +45,7 @@ class EvaluationOptions:
         bank: how many pictures are banked at most.
         originals: how many of them are edited.
         threshold_edits: innocent queries made of each threshold photograph, beside itself.
+        unknown_edits: edits of each photograph that is not banked, others for each; all of them without.
         edits: names of the edits; all of them without.
         baselines: whether perceptual hashes and the untrained network are measured as well.
         rounds: of the bootstrap.
@@ -54,6 +58,7 @@ class EvaluationOptions:
     bank: int = 1000
     originals: int = 300
     threshold_edits: int = 8
+    unknown_edits: int | None = None
     edits: tuple[str, ...] | None = None
     baselines: bool = True
     rounds: int = 300
@@ -76,24 +81,6 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """
-    A query that went worst, for a contact sheet.
-
-    Args:
-        edit: how it was made.
-        query: the picture it was made of.
-        answer: the banked picture: the original that was missed, or the one that was wrongly found.
-        score: of that answer.
-    """
-
-    edit: str
-    query: Path
-    answer: Path
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """
     Args:
@@ -105,6 +92,7 @@ class Report:
         misses: the worst misses of the first system.
         false_matches: its worst false matches.
         copies: names of pictures that are copies of each other.
+        looked: of the unknown and of copies, the share of queries that `auto` looks closer at, by system.
         seconds: what it took.
     """
 
@@ -116,6 +104,7 @@ class Report:
     misses: tuple[Case, ...]
     false_matches: tuple[Case, ...]
     copies: tuple[tuple[str, ...], ...]
+    looked: dict[str, dict[str, float]]
     seconds: float
 
 
@@ -146,7 +135,7 @@ def evaluate(options: EvaluationOptions, models: Sequence[Named], tick: Tick = _
         fixed = _fixed(system, models)
         reports.append(measure(system.name, had.asked, answers, fixed, rounds=options.rounds, seed=options.seed))
         if place == 0:
-            cases = _cases(had.asked, answers, had.roles, had.judged)
+            cases = worst_cases(had.asked, answers, had.roles, had.judged)
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         options=options,
@@ -156,6 +145,7 @@ def evaluate(options: EvaluationOptions, models: Sequence[Named], tick: Tick = _
         misses=cases[0],
         false_matches=cases[1],
         copies=had.folder.copies,
+        looked={system.name: _looked(system, had) for system in had.systems if isinstance(system, AutomaticSystem)},
         seconds=time.monotonic() - started,
     )
 
@@ -219,7 +209,16 @@ def _gathered(options: EvaluationOptions, models: Sequence[Named], tick: Tick) -
         systems=systems,
         bank=queries.bank(roles.bank, systems, tick),
         positives=queries.ask(known, edits, systems, lend, tick=tick, label="asking about the banked"),
-        negatives=queries.ask(judged, edits, systems, lend, tick=tick, label="asking about the unknown"),
+        negatives=queries.ask_some(
+            judged,
+            edits,
+            systems,
+            lend,
+            some=len(edits) if options.unknown_edits is None else options.unknown_edits,
+            tick=tick,
+            label="asking about the unknown",
+            plain=False,
+        ),
         innocent=queries.ask_some(spare, edits, systems, lend_spare, some=some, tick=tick, label="setting thresholds"),
         alike=_lookalikes(options, systems, lend, tick),
     )
@@ -236,7 +235,13 @@ def _systems(models: Sequence[Named], baselines: bool) -> list[System]:  # noqa:
     systems: list[System] = []
     for name, embedder in models:
         record = embedder.space.calibration
-        systems.append(EmbeddingSystem(name, embedder, record.normalisation if record else None))
+        descriptor = EmbeddingSystem(name, embedder, record.normalisation if record else None)
+        systems.append(descriptor)
+        weighing = embedder.space.verification
+        if weighing is not None and weighing.extractor == EXTRACTOR:
+            eye = Eye(descriptor)
+            systems.append(VerifiedSystem(f"{name} + verification", eye, weighing))
+            systems.append(AutomaticSystem(f"{name} + verification, auto", eye, weighing))
     if baselines:
         systems += [PdqSystem(), DihedralPdqSystem(), PerceptualHashSystem()]
         systems.append(EmbeddingSystem("untrained", untrained(UNTRAINED_WIDTH, 96)))
@@ -292,6 +297,9 @@ def _fixed(system: System, models: Sequence[Named]) -> dict[str, float]:
     """Thresholds that are in use: a hash's usual one, a calibrated model's own."""
     if system.fixed_threshold is not None:
         return {f"as used ({-system.fixed_threshold:.0f} bits)": system.fixed_threshold}
+    if isinstance(system, VerifiedSystem):
+        weighing = system.record
+        return {"variant": weighing.strength_at(weighing.variant), "related": weighing.strength_at(weighing.related)}
     for name, embedder in models:
         record = embedder.space.calibration
         if name == system.name and record is not None and record.embedder_id == embedder.space.embedder_id:
@@ -299,29 +307,7 @@ def _fixed(system: System, models: Sequence[Named]) -> dict[str, float]:
     return {}
 
 
-def _cases(
-    asked: Asked, answers: Answers, roles: Roles, judged: Sequence[Picture], most: int = 48
-) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """Of counted queries that no stated rate finds the worst of each picture, and the innocent that scored highest."""
-    own = answers.positives[np.arange(len(asked.truth)), asked.truth]
-    loosest = metrics.threshold_at(answers.thresholds, max(RATES))
-    misses: dict[int, Case] = {}
-    for place in np.argsort(own):
-        if own[place] >= loosest:
-            break
-        picture = int(asked.truth[place])
-        if asked.counted[asked.edit[place]] and picture not in misses:
-            path = roles.bank[picture].path
-            misses[picture] = Case(asked.edits[asked.edit[place]], path, path, float(own[place]))
-        if len(misses) == most:
-            break
-    best = answers.negatives.max(axis=1)
-    wrong: dict[tuple[int, int], Case] = {}
-    for place in np.argsort(-best):
-        owner, column = int(asked.negative_owner[place]), int(answers.negatives[place].argmax())
-        if (owner, column) not in wrong:
-            name = asked.edits[asked.negative_edit[place]]
-            wrong[owner, column] = Case(name, judged[owner].path, roles.bank[column].path, float(best[place]))
-        if len(wrong) == most:
-            break
-    return tuple(misses.values()), tuple(wrong.values())
+def _looked(system: AutomaticSystem, had: _Gathered) -> dict[str, float]:
+    bank = had.bank[system.name]
+    parts = {"unknown": had.negatives, "copies": had.positives, "for thresholds": had.innocent}
+    return {label: system.share_looked(part.signatures[system.name], bank) for label, part in parts.items()}

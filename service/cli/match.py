@@ -1,5 +1,6 @@
 """`afterimage match`."""
 
+import base64
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,13 +12,19 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.concurrently import concurrently
 from service.cli.output import ACTION_STYLES, BAND_STYLES, Exit, print_json, progress, remarks
 from service.cli.output import answers as output
 from service.cli.pictures import UnreadableFile, find_pictures, read_picture
 from service.cli.target import DataDirOption, Place, Question, Target, UploadRefused, UrlOption, chosen, open_target
+from service.concurrently import concurrently
 
 Json = dict[str, Any]
+
+
+class Verify(StrEnum):
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class MinBand(StrEnum):
@@ -49,6 +56,20 @@ def match(
     min_band: Annotated[
         MinBand, typer.Option(help="The weakest band that counts; `none` shows the nearest whatever their score.")
     ] = MinBand.RELATED,
+    verify: Annotated[
+        Verify,
+        typer.Option(
+            help="Whether originals are looked for in the picture: of the uncertain matches, of all, of none."
+        ),
+    ] = Verify.AUTO,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png",
+            help="Draw why: the picture beside the originals found in it. One picture at a time.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Pictures under way at once.")] = 4,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
@@ -60,18 +81,23 @@ def match(
     Ask whether pictures are edited copies of something banked.
 
     Shows, for each picture, the verdict and its matches, best first: the score is a cosine (higher is nearer), the PDQ
-    distance counts differing bits (lower is nearer).
+    distance counts differing bits (lower is nearer), and a verified match says what was done to the original.
 
-    Exit code 0: every picture was answered, whatever the answer. 1: all but those that are listed with a reason.
+    Exit code 0: every picture was answered, whatever the answer. 1: all but those that are listed with a reason, or
+    there was nothing to explain.
     2: none of them was, or it had to stop.
     """
-    question = Question(tuple(bank or ()), k, min_band.value)
+    if explain is not None and (len(paths) != 1 or paths[0].is_dir()):
+        raise typer.BadParameter("name one picture to explain", param_hint="--explain")
+    question = Question(tuple(bank or ()), k, min_band.value, verify.value, explain is not None)
     asked: list[Asked] = []
     answered = unusable = False
     with closing(_answers(chosen(context, url, data_dir), question, paths, jobs, quiet=as_json)) as answers:
         for one in answers:
             answered |= one.answer is not None
             unusable |= one.answer is None
+            if explain is not None and one.answer is not None:
+                unusable |= not _drawn(one.answer, explain)
             if as_json:
                 print_json(_line(one))
             else:
@@ -110,6 +136,20 @@ def _asker(target: Target, question: Question) -> Callable[[Path], Asked]:
     return ask
 
 
+def _drawn(answer: Json, path: Path) -> bool:
+    """Writes the explanation to a file, and its path in its place; False when there is nothing to explain."""
+    explanation = answer["explanation"]
+    if explanation is None:
+        remarks().print("No original was found in the picture, so nothing is drawn.")
+        return False
+    path.write_bytes(base64.b64decode(explanation["image"].partition(",")[2]))
+    explanation["image"] = str(path)
+    remarks().print(Text(f"Drawn: {path}"))
+    if explanation["missing_originals"]:
+        remarks().print("Some originals are not kept; their places are drawn empty.")
+    return True
+
+
 def _line(asked: Asked) -> Json:
     if asked.answer is None:
         return {"path": str(asked.path), "error": {"reason": asked.reason}}
@@ -125,6 +165,7 @@ def _show(asked: list[Asked]) -> None:
     table.add_column("item", no_wrap=True)
     table.add_column("score", justify="right")
     table.add_column("PDQ", justify="right")
+    table.add_column("original in it")
     for one in asked:
         if one.answer is None:
             table.add_row(Text(str(one.path)), Text("cannot be used", style="red"), "", "", Text(one.reason or ""))
@@ -157,4 +198,14 @@ def _add_answer(table: Table, path: Path, answer: Json) -> None:
             Text(found["item_id"]),
             "" if semantic is None else f"{semantic['score']:.2f}",
             "" if perceptual is None else str(perceptual["distance"]),
+            _verified(found),
         )
+
+
+def _verified(found: Json) -> Text:
+    """Whether the original was found in the picture, and what was done to it."""
+    if found["verified"] is None:
+        return Text("")
+    if not found["verified"]:
+        return Text("no", style="dim")
+    return Text(", ".join(["yes", *found["edits"]]), style="green")

@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.output import answers, print_json, progress
+
+if TYPE_CHECKING:
+    from models.embedder import Embedder
+    from models.verification import VerificationRecord
 
 PhotosOption = Annotated[
     Path, typer.Option(metavar="FOLDER", help="A folder of photographs.", show_default=False, exists=True)
@@ -112,6 +116,16 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    alike: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            metavar="FOLDER",
+            help="Pictures that resemble each other and are no copies: fits the closer look as well.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -141,6 +155,7 @@ def calibrate(
     nearest pairs are listed: look at them, and name in --same-scene those that show one scene twice. A service takes
     the record up when it is next started or reloaded.
     """
+    from models.documents import write_json
     from models.embedder import Device
     from models.evaluation.calibrating import CalibrationOptions, read_scenes, save
     from models.evaluation.calibrating import calibrate as run
@@ -158,10 +173,13 @@ def calibrate(
     _make_writable(path.parent)
     with _ticking(quiet=as_json) as tick:
         made = run(CalibrationOptions(photos, edits, beta, neighbours, scenes), embedder, tick)
+        weighing = None if alike is None else _fitted(photos, alike, embedder, tick)
     record = made.record
     save(record, path)
+    if weighing is not None:
+        write_json(path.with_suffix(".verification.json"), weighing.to_json())
     if as_json:
-        print_json(record.to_json())
+        print_json(record.to_json() | ({} if weighing is None else {"verification": weighing.to_json()}))
         return
     for name, threshold in (("variant", record.variant), ("related", record.related)):
         answers().print(
@@ -169,10 +187,24 @@ def calibrate(
             f"queries reach it (95 % sure: {threshold.fpr_upper95:.6f} at most)",
             soft_wrap=True,
         )
+    if weighing is not None:
+        answers().print(
+            f"[bold]variant[/] after a closer look from a probability of {weighing.variant.score:.4f}: "
+            f"{weighing.variant.fpr:.6f} of {weighing.sample.queries:,} innocent queries reach it",
+            soft_wrap=True,
+        )
     answers().print("The nearest pairs of photographs that were taken to have nothing in common:")
     for pair in made.nearest:
         answers().print(f"  {pair.score:.3f}  {pair.one}  {pair.other}", markup=False, soft_wrap=True)
     answers().print(f"Written to {path}", markup=False, soft_wrap=True)
+
+
+def _fitted(photos: Path, alike: Path, embedder: "Embedder", tick: Tick) -> "VerificationRecord":
+    from models.evaluation.verifying import VerifyingOptions, fit
+    from models.opencv import use_one_thread
+
+    use_one_thread()
+    return fit(VerifyingOptions(photos, alike), embedder, tick)
 
 
 def _make_writable(folder: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from models.calibration import CalibrationRecord
 from models.embedder import EmbedderId, Embeddings, Space
 from models.media.types import Frame
+from models.opencv import use_one_thread
 
 MakeFolder = Callable[..., Path]
 
@@ -23,6 +24,12 @@ def picture(seed: int, width: int = 120, height: int = 90) -> Image.Image:
         coarse = Image.fromarray(dice.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
         canvas += strength / 128 * (np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)) - 128.0)
     return Image.fromarray((canvas + 128).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """OpenCV's threads, as many as there are cores in each test process, only wait for each other."""
+    use_one_thread()
 
 
 @pytest.fixture(name="picture")

@@ -9,9 +9,16 @@ import pytest
 from PIL import Image
 
 from models.media.types import Frame
+from models.opencv import use_one_thread
 
 Scene = Callable[..., Image.Image]
 Encode = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """OpenCV's threads, as many as there are cores in each test process, only wait for each other."""
+    use_one_thread()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from models.errors import BadHash
 from models.media.types import Frame
-from models.perceptual import PDQ_BYTES, pdq, pdq_from_hex, pdq_to_hex
+from models.perceptual import PDQ_BYTES, pdq, pdq_forms, pdq_from_hex, pdq_to_hex
 
 Scene = Callable[..., Image.Image]
 
@@ -92,3 +92,16 @@ def test_hex_goes_there_and_back(frame: Frame) -> None:
 def test_what_is_no_hash_is_refused(text: str) -> None:
     with pytest.raises(BadHash):
         pdq_from_hex(text)
+
+
+@pytest.mark.parametrize("size", [(320, 240), (241, 117), (64, 64), (33, 500)])
+def test_the_forms_are_the_hashes_of_the_turned_and_mirrored_pictures(size: tuple[int, int], scene: Scene) -> None:
+    frame = np.asarray(scene(*size, seed=5))
+    turned = [np.rot90(form, turns) for form in (frame, frame[:, ::-1]) for turns in range(4)]
+    forms = pdq_forms(frame)
+    assert forms[0] == pdq(frame)[0]
+    assert set(forms) == {pdq(np.ascontiguousarray(form))[0] for form in turned}
+
+
+def test_a_speck_has_eight_empty_forms() -> None:
+    assert pdq_forms(np.zeros((3, 9, 3), np.uint8)) == [bytes(32)] * 8
