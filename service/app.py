@@ -1,6 +1,5 @@
 """The Flask application of an open runtime."""
 
-import ipaddress
 import re
 import time
 from typing import Final
@@ -10,19 +9,23 @@ from flask import Flask, Response, g, request
 from structlog.typing import FilteringBoundLogger
 
 from service.admission import Admission
-from service.errors import UnknownHost
+from service.auth import protect
+from service.jobs.kinds import job_kinds
 from service.matching import new_request_id
 from service.metrics import Metrics
 from service.openapi import Description
 from service.problems import handle_errors
+from service.routes.audit import audit_blueprint
 from service.routes.banks import banks_blueprint
 from service.routes.bodies import BodyLimits, MemoryRequest
 from service.routes.docs import docs_blueprint
 from service.routes.health import health_blueprint
 from service.routes.items import items_blueprint
+from service.routes.jobs import jobs_blueprint
+from service.routes.keys import keys_blueprint
 from service.routes.match import Doors, match_blueprint
+from service.routes.spaces import spaces_blueprint
 from service.runtime import Runtime
-from service.settings import Settings
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -37,11 +40,16 @@ def create_app(runtime: Runtime) -> Flask:
     doors = Doors(Admission(settings.in_flight), limits, settings.request_timeout_ms / 1000)
     _identify(app)
     _measure(app, runtime.metrics, runtime.log)
-    _guard(app, settings)
+    protect(app, runtime.doorkeeper, trust_network=settings.trust_network)
     handle_errors(app, runtime.log, runtime.metrics)
     app.register_blueprint(match_blueprint(runtime.matcher, doors, runtime.together, description))
     app.register_blueprint(banks_blueprint(runtime.catalog, runtime.views, limits, description))
     app.register_blueprint(items_blueprint(runtime.banker, runtime.catalog, runtime.views, doors, description))
+    app.register_blueprint(spaces_blueprint(runtime.mover, doors, description))
+    app.register_blueprint(keys_blueprint(runtime.catalog.keys, limits, description))
+    app.register_blueprint(audit_blueprint(runtime.catalog.audit, description))
+    kinds = job_kinds(runtime, settings.ingest_roots)
+    app.register_blueprint(jobs_blueprint(runtime.catalog.jobs, kinds, settings.jobs_dir, limits, description))
     app.register_blueprint(health_blueprint(runtime.readiness, runtime.metrics, description))
     app.register_blueprint(docs_blueprint(description))
     return app
@@ -97,29 +105,3 @@ def _measure(app: Flask, metrics: Metrics, log: FilteringBoundLogger) -> None:
     @app.teardown_request
     def end(_: BaseException | None) -> None:
         metrics.in_flight.dec()
-
-
-def _guard(app: Flask, settings: Settings) -> None:
-    """
-    Keeps web pages away from a service that trusts its machine.
-
-    On a loopback address nobody shows a key, so a page in a browser on this machine could ask too: pages of other
-    sites are refused, and so are names that were made to point here.
-    """
-    if settings.trust_network:
-        return
-
-    @app.before_request
-    def refuse_strangers() -> None:
-        if not _is_local(request.host) or request.headers.get("Sec-Fetch-Site") == "cross-site":
-            raise UnknownHost("This service answers to its own machine alone.")
-
-
-def _is_local(host: str) -> bool:
-    name = re.sub(r":\d+$", "", host).strip("[]").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

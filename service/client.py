@@ -8,12 +8,14 @@ Speaks to a running service.
 
 ClientError
 ├── ServiceUnreachable         nobody answers at this address
+├── BadKey                     what was given for a key cannot be one
 ├── NotAfterimage              somebody answers, but not in our words
 └── ServiceProblem             the service said no, and why
 """
 
 import http.client
 import json
+import re
 import secrets
 import ssl
 import threading
@@ -27,6 +29,7 @@ Json = dict[str, Any]
 
 _UNSENT = (OSError, http.client.HTTPException, UnicodeError)
 """What keeps a request from being answered; the last is a host or a path that cannot be written on the wire."""
+_SENDABLE = re.compile(r"[!-~]+")
 _RETRIED = frozenset({429, 503})
 _JSON = {"Content-Type": "application/json"}
 _MEDIA = {"Content-Type": "application/octet-stream"}
@@ -37,6 +40,10 @@ class ClientError(Exception):
 
 
 class ServiceUnreachable(ClientError):
+    pass
+
+
+class BadKey(ClientError):
     pass
 
 
@@ -98,6 +105,7 @@ class Client:
         self,
         url: str,
         *,
+        key: str | None = None,
         timeout_s: float = 60.0,
         patience_s: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
@@ -107,6 +115,11 @@ class Client:
         self.url = f"{parts.scheme}://{parts.netloc}{self._path}"
         self._secure = parts.scheme == "https"
         self._timeout_s, self._patience_s, self._sleep = timeout_s, patience_s, sleep
+        self._headers = {"Accept": "application/json"}
+        if key is not None:
+            if not _SENDABLE.fullmatch(key):  # else the sentence of whoever finds out later shows the key
+                raise BadKey("What was given for a key (AFTERIMAGE_KEY) is none: a key has no blanks.")
+            self._headers["Authorization"] = f"Bearer {key}"
         self._local = threading.local()
 
     def put_bank(self, name: str, purpose: str, labels: Mapping[str, Any] | None = None) -> Json:
@@ -137,6 +150,66 @@ class Client:
         """The service's answer about an upload; `query` takes what `POST /v1/match` takes."""
         return self._json("POST", "/v1/match", query=query or {}, body=data, headers=_MEDIA)
 
+    def keys(self) -> Iterator[Json]:
+        """Every key, oldest first; nothing of it can be used."""
+        return self._listed("/v1/keys")
+
+    def create_key(self, wanted: Mapping[str, Any]) -> Json:
+        """A new key, in full: it is shown this once."""
+        return self._json("POST", "/v1/keys", body=json.dumps(dict(wanted)).encode(), headers=_JSON)
+
+    def rotate_key(self, key_id: str, grace_s: int) -> Json:
+        body = json.dumps({"grace_s": grace_s}).encode()
+        return self._json("POST", f"/v1/keys/{quote(key_id, safe='')}/rotation", body=body, headers=_JSON)
+
+    def revoke_key(self, key_id: str) -> Json:
+        return self._json("DELETE", f"/v1/keys/{quote(key_id, safe='')}")
+
+    def audit(self, query: Mapping[str, Any] | None = None) -> Iterator[Json]:
+        """The audit log, oldest first; `query` takes what `GET /v1/audit` takes."""
+        return self._listed("/v1/audit", {"limit": 1000, **(query or {})})
+
+    def create_job(self, kind: str, options: Mapping[str, Any]) -> Json:
+        """Asks for long work; watch it with `job`."""
+        body = json.dumps({"kind": kind, "options": dict(options)}).encode()
+        return self._json("POST", "/v1/jobs", body=body, headers=_JSON)
+
+    def job(self, job_id: str) -> Json:
+        return self._json("GET", f"/v1/jobs/{quote(job_id, safe='')}")
+
+    def jobs(self) -> Iterator[Json]:
+        """All jobs, newest first, page by page."""
+        return self._listed("/v1/jobs")
+
+    def change_job(self, job_id: str, change: str) -> Json:
+        """`cancel` or `retry`."""
+        return self._json("POST", f"/v1/jobs/{quote(job_id, safe='')}/{change}")
+
+    def job_file(self, job_id: str, name: str) -> bytes:
+        """A file that a job made; raises ServiceProblem `job-file-missing`."""
+        path = f"/v1/jobs/{quote(job_id, safe='')}/files/{quote(name, safe='')}"
+        return self._request("GET", path, {}, None, {}).body
+
+    def spaces(self) -> list[Json]:
+        """Every space there is or was."""
+        return list(self._json("GET", "/v1/spaces")["items"])
+
+    def space(self, space: str) -> Json:
+        """Everything there is to know of one."""
+        return self._json("GET", f"/v1/spaces/{quote(space, safe='')}")
+
+    def move_space(self, space: str, change: str, query: Mapping[str, Any]) -> Json:
+        """`promote` or `rollback`; `query` takes what the service's own operations take."""
+        return self._json("POST", f"/v1/spaces/{quote(space, safe='')}/{change}", query=query)
+
+    def drop_space(self, space: str) -> Json:
+        """Gives a space up; a job deletes its embeddings."""
+        return self._json("DELETE", f"/v1/spaces/{quote(space, safe='')}")
+
+    def compare_space(self, space: str, data: bytes) -> Json:
+        """What is answered about an upload, and what would be if the space took over."""
+        return self._json("POST", f"/v1/spaces/{quote(space, safe='')}/compare", body=data, headers=_MEDIA)
+
     def ready(self) -> Json:
         """What the service says of its parts. Raises ServiceProblem `not-ready` when one of them is not well."""
         return _parsed(_accepted(self._once("GET", "/readyz", {}, None, {})))
@@ -151,8 +224,8 @@ class Client:
             connection.close()
             self._local.connection = None
 
-    def _listed(self, path: str) -> Iterator[Json]:
-        query: dict[str, Any] = {"limit": 100}
+    def _listed(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[Json]:
+        query = {"limit": 100, **(query or {})}
         while True:
             page = self._json("GET", path, query=query)
             yield from page["items"]
@@ -202,7 +275,7 @@ class Client:
     def _exchange(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
         connection = self._connection()
         try:
-            connection.request(method, target, body=body, headers={"Accept": "application/json", **headers})
+            connection.request(method, target, body=body, headers={**self._headers, **headers})
             response = connection.getresponse()
             return Reply(response.status, dict(response.headers.items()), response.read())
         except BaseException:

@@ -8,6 +8,12 @@ ServiceError
 ├── Overloaded                 as many requests as are let in are being answered already
 ├── LowInformation             too little to see in it to be banked unasked
 ├── UnknownIncident            there is no such incident
+├── NotAuthenticated           a key is needed, and none that is valid was shown
+├── ScopeMissing               the key does not allow it
+├── BudgetSpent                the key has asked as much as it may for now
+├── JobFileMissing             a job has no such file on this machine
+├── OriginalMissing            the original of an item is not kept
+├── OriginalsUnavailable       the store of originals does not work
 └── RequestError               the request cannot be understood; says where
     ├── EmptyBody              a body was needed
     ├── BadJson                not JSON
@@ -18,6 +24,7 @@ ServiceError
     ├── InvalidParameter       a query, path or header value outside what is allowed
     ├── UnknownParameter       a query parameter that does not exist
     ├── InvalidField           JSON that is not what is described
+    ├── SourceRefused          a job would read what is not there, or may not be read
     ├── InvalidEmbedding       wrong length, not finite, or not of norm 1
     ├── InvalidHash            not a PDQ hash
     └── UnknownHost            addressed to a name that is not this machine's
@@ -26,6 +33,8 @@ ServiceError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from service.budgets import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,38 @@ class LowInformation(ServiceError):
 
 
 class UnknownIncident(ServiceError):
+    pass
+
+
+class NotAuthenticated(ServiceError):
+    pass
+
+
+class ScopeMissing(ServiceError):
+    """Carries the scope that is needed."""
+
+    def __init__(self, message: str, scope: str = "") -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class BudgetSpent(ServiceError):
+    """Carries how the key stands."""
+
+    def __init__(self, message: str, standing: Standing | None = None) -> None:
+        super().__init__(message)
+        self.standing = standing or Standing(wait_s=1)
+
+
+class JobFileMissing(ServiceError):
+    pass
+
+
+class OriginalMissing(ServiceError):
+    pass
+
+
+class OriginalsUnavailable(ServiceError):
     pass
 
 
@@ -110,6 +151,10 @@ class UnknownParameter(RequestError):
 
 
 class InvalidField(RequestError):
+    pass
+
+
+class SourceRefused(RequestError):
     pass
 
 

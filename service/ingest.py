@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from index.audit import actor
 from index.catalog import Catalog
 from index.records import (
     Added,
-    Embeddings,
     Idempotency,
     ItemKind,
     Labels,
@@ -20,8 +20,10 @@ from index.views import Views
 from models.errors import MediaError
 from models.media.sandbox import Decoder
 from models.media.types import Media
-from service.errors import LowInformation
+from service.errors import LowInformation, OriginalsUnavailable
+from service.local_features import kept_features
 from service.metrics import Metrics
+from service.originals import OriginalStore, Staged
 from service.queries import Asker, Signature
 
 _KIND = {"image": ItemKind.IMAGE, "video": ItemKind.VIDEO}
@@ -41,12 +43,24 @@ class AddOptions:
 class Banker:
     """Puts items into banks; safe from any thread."""
 
-    def __init__(self, decoder: Decoder, asker: Asker, catalog: Catalog, views: Views, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        decoder: Decoder,
+        asker: Asker,
+        catalog: Catalog,
+        views: Views,
+        originals: OriginalStore,
+        metrics: Metrics,
+        keep_features: bool = True,
+    ) -> None:
         self._decoder = decoder
         self._asker = asker
         self._catalog = catalog
         self._views = views
+        self._originals = originals
         self._metrics = metrics
+        self._keep_features = keep_features
 
     def add(self, bank: str, data: bytes, options: AddOptions | None = None) -> Added:
         """
@@ -54,6 +68,7 @@ class Banker:
 
         Raises:
             UnknownBank, LowInformation, IdempotencyConflict, MediaError, EmbeddingError, CatalogUnavailable
+            OriginalsUnavailable, OriginalBeingRemoved: its original cannot be kept now, so it is not banked.
         """
         options = options or AddOptions()
         digest = hashlib.sha256(data).hexdigest()
@@ -64,11 +79,50 @@ class Banker:
         known = self._catalog.item_by_sha256(bank, digest)
         if known is not None and request is None:  # what a key was used for is written down
             return Added(known, self._catalog.version(), created=False)
-        return self._banked(bank, self.prepare(data, options), request)
+        item = self.prepare(data, options)
+        if self._originals.keeps:
+            self._originals.put(digest, data)
+            item = replace(item, original_bytes=len(data))
+        added = self._banked(bank, item, request)
+        self.keep_still(added, lambda: data)
+        return added
+
+    def stage(self, item: NewItem, data: bytes) -> tuple[NewItem, Staged | None]:
+        """
+        For who banks many: what was prepared, its original staged. `keep` comes before banking, `keep_still` after.
+
+        Raises:
+            OriginalsUnavailable, StorageFull
+        """
+        if not self._originals.keeps or item.sha256 is None:
+            return item, None
+        return replace(item, original_bytes=len(data)), self._originals.stage(item.sha256, data)
+
+    def keep(self, staged: Sequence[Staged]) -> None:
+        """
+        Raises:
+            OriginalsUnavailable, StorageFull
+        """
+        self._originals.keep(staged)
+
+    def keep_still(self, added: Added, read: Callable[[], bytes]) -> None:
+        """
+        After banking: somebody who removed the same bytes meanwhile may have deleted the original that we put.
+
+        Raises:
+            OriginalsUnavailable, StorageFull: it is banked, and its original may be gone.
+        """
+        digest = added.item.sha256
+        kept = added.created and added.item.original_bytes is not None
+        if kept and digest is not None and not self._originals.exists(digest):
+            data = read()
+            if hashlib.sha256(data).hexdigest() != digest:  # its file is another one by now
+                raise OriginalsUnavailable("The original of what was banked is gone, and cannot be had again.")
+            self._originals.put(digest, data)
 
     def prepare(self, data: bytes, options: AddOptions) -> NewItem:
         """
-        Everything about banking but the writing: for who banks many in one transaction.
+        Everything about banking but keeping and writing: for who banks many in one transaction.
 
         Raises:
             LowInformation, MediaError, EmbeddingError
@@ -125,11 +179,9 @@ class Banker:
         return added
 
     def _frames(self, media: Media, deadline: float | None) -> Sequence[NewFrame]:
-        """Every frame with its embeddings in every space that is served."""
+        """Every frame with its embeddings in every space that new items are written to."""
         pixels = [frame.pixels for frame in media.frames]
-        spaces: dict[SpaceId, list[Embeddings]] = {
-            served.id: served.batcher.embed_references(pixels, deadline) for served in self._asker.spaces
-        }
+        spaces = self._asker.references(pixels, deadline)
         return [
             NewFrame(
                 position_ms=frame.position_ms,
@@ -137,6 +189,7 @@ class Banker:
                 pdq_quality=frame.pdq_quality,
                 embeddings={space: rows[i] for space, rows in spaces.items()},
                 low_information=frame.low_information,
+                features=kept_features(frame.pixels) if self._keep_features and not frame.low_information else None,
             )
             for i, frame in enumerate(media.frames)
         ]
@@ -148,8 +201,9 @@ def _idempotency(bank: str, options: AddOptions, digest: str) -> Idempotency | N
         return None
     labels: Mapping[str, object] = dict(options.labels)
     rest = json.dumps([digest, labels, options.force], sort_keys=True)
+    whose = actor().participant  # two participants may well choose the same Idempotency-Key
     return Idempotency(
         key=options.idempotency_key,
-        scope=f"POST /v1/banks/{bank}/items",
+        scope=f"POST /v1/banks/{bank}/items" + (f" by {whose}" if whose else ""),
         request_digest=hashlib.sha256(rest.encode()).hexdigest(),
     )

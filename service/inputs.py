@@ -23,9 +23,10 @@ from pydantic import (
 from pydantic import model_validator as after_all
 from pydantic_core import ErrorDetails
 
+from index.job_records import JobState
 from index.records import ItemState, Purpose
 from service.errors import BadJson, Fault, InvalidField, InvalidParameter, UnknownParameter
-from service.schemas import Band, BankRules
+from service.schemas import Band, BankRules, Verify
 
 BANK_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -83,8 +84,10 @@ class MatchParameters(Parameters):
         default=None,
         description="Wait until the index holds this version; 503 `index-behind` when it does not come.",
     )
-    verify: Literal["auto", "always", "never"] = Field(
-        default="auto", description="Geometric verification; not in this release, so `geometry` stays null."
+    verify: Verify = Field(
+        default=Verify.AUTO,
+        description="Whether the originals of candidates are looked for in the upload: of the uncertain ones, of all, "
+        "or of none.",
     )
     record: Boolean = Field(
         default=False, description="Record a sighting; not in this release, so `sighting_id` stays null."
@@ -100,6 +103,12 @@ class MatchParameters(Parameters):
     context: Token | None = Field(default=None, description="What it is said to be, `news` for one.")
 
 
+class ExplainableParameters(MatchParameters):
+    explain: Boolean = Field(
+        default=False, description="Draw the best verified matches beside their originals, where these are kept."
+    )
+
+
 class AddParameters(Parameters):
     force: Boolean = Field(default=False, description="Bank it although there is too little to see in it.")
 
@@ -109,6 +118,25 @@ class ListParameters(Parameters):
     cursor: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = Field(
         default=None, description="The `next` of the answer before."
     )
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+Subject = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,512}$")]
+
+
+class AuditParameters(ListParameters):
+    participant: Token | None = Field(default=None, description="What this participant did.")
+    action: Token | None = Field(default=None, description="What was done, such as `item.deleted`.")
+    subject: Subject | None = Field(
+        default=None, description="What it was done to, and what is in that: `banks/known` finds its items as well."
+    )
+    since: Instant | None = Field(default=None, description="From this instant on (RFC 3339, with offset).")
+    until: Instant | None = Field(default=None, description="Before this instant (RFC 3339, with offset).")
+    order: Literal["oldest", "newest"] = Field(default="oldest", description="Which come first.")
+
+
+class JobListParameters(ListParameters):
+    state: list[JobState] = Field(default=[], max_length=8, description="Only jobs in these states; repeatable.")
 
 
 class Body(BaseModel):

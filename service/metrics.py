@@ -15,7 +15,7 @@ from models.batching import BatchStats
 from models.errors import MediaError
 from service.schemas import Answer
 
-Stage = Literal["decode", "embed", "search", "total"]
+Stage = Literal["decode", "embed", "search", "verify", "total"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _FRAMES = (1, 2, 4, 8, 16, 32, 64)
@@ -44,6 +44,18 @@ class Metrics:
         self.matches = Counter("afterimage_matches", "Matches answered.", ["bank", "band"], registry=registry)
         self.verdicts = Counter(
             "afterimage_verdicts", "Uploads answered.", ["band", "suggested_action"], registry=registry
+        )
+        self.uploads_looked_at = Counter(
+            "afterimage_uploads_looked_at", "Uploads that originals were looked for in.", registry=registry
+        )
+        self.looks = Counter(
+            "afterimage_looks", "Candidates whose original was looked for.", ["outcome"], registry=registry
+        )
+        self.shadow_uploads = Counter(
+            "afterimage_shadow_uploads",
+            "Uploads also asked in a space in shadow, by the band that was answered and the one that would be.",
+            ["embedder_id", "band", "shadow_band"],
+            registry=registry,
         )
         self.media_failures = Counter(
             "afterimage_media_failures", "Uploads that could not be decoded.", ["kind"], registry=registry
@@ -80,6 +92,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.snapshots = Counter(
+            "afterimage_snapshots",
+            "Snapshots of the index, by what became of them.",
+            ["view", "outcome"],
+            registry=registry,
+        )
         self.index_version = Gauge(
             "afterimage_index_version",
             "The change the views have applied; of the worker furthest behind.",
@@ -104,7 +122,7 @@ class Metrics:
     def answered(self, answer: Answer) -> None:
         """Counts an answer: its verdict, its matches and where its time went."""
         timings = answer.timings_ms
-        for stage in ("decode", "embed", "search", "total"):
+        for stage in ("decode", "embed", "search", "verify", "total"):
             self.stages.labels(stage).observe(getattr(timings, stage) / 1000)
         self.verdicts.labels(answer.verdict.band, answer.verdict.suggested_action).inc()
         for match in answer.matches:

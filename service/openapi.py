@@ -8,11 +8,21 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.access import access_of
 from service.problem_types import BAD_REQUEST, INTERNAL, ProblemType, problem_type
 from service.schemas import Problem
 
 _REF = "#/components/schemas/{model}"
 _ALWAYS = (BAD_REQUEST, INTERNAL)
+_AT_THE_DOOR = tuple(
+    problem for slug in ("unauthenticated", "forbidden", "budget-spent") if (problem := problem_type(slug)) is not None
+)
+_KEY = "key"
+_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key of this service. On a loopback address none is needed until one exists.",
+}
 
 Schema = Mapping[str, Any]
 MediaType = Mapping[str, Any]
@@ -85,7 +95,7 @@ class Description:
             "servers": [{"url": "/"}],
             "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in self._operations)],
             "paths": paths,
-            "components": {"schemas": self._schemas()},
+            "components": {"schemas": self._schemas(), "securitySchemes": {_KEY: _SCHEME}},
         }
 
     def _schemas(self) -> dict[str, Any]:
@@ -115,6 +125,9 @@ def _described(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "responses": _responses(operation),
     }
+    scope = access_of(operation.name).scope
+    if scope is not None:
+        described["security"] = [{_KEY: [scope.value]}, {}]
     if operation.description:
         described["description"] = operation.description
     parameters = [*_path_parameters(operation), *_query_parameters(operation), *_header_parameters(operation)]
@@ -182,7 +195,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {str(status): _reply(reply) for status, reply in operation.replies.items()}
     by_status: dict[int, list[ProblemType]] = {}
     named = [problem for slug in operation.problems if (problem := problem_type(slug)) is not None]
-    for problem in [*named, *_ALWAYS]:
+    at_the_door = _AT_THE_DOOR if access_of(operation.name).scope is not None else ()
+    for problem in [*at_the_door, *named, *_ALWAYS]:
         by_status.setdefault(problem.status, []).append(problem)
     for status, problems in sorted(by_status.items()):
         headers = dict(_REQUEST_ID)

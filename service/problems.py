@@ -7,7 +7,8 @@ from flask import Flask, Response, g
 from structlog.typing import FilteringBoundLogger
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from service.errors import BodyTooLarge, Fault, NotReady
+from service.budgets import fields_of
+from service.errors import BodyTooLarge, BudgetSpent, Fault, NotAuthenticated, NotReady, ScopeMissing
 from service.logs import where
 from service.metrics import Metrics
 from service.problem_types import (
@@ -71,7 +72,20 @@ def handle_errors(app: Flask, log: FilteringBoundLogger, metrics: Metrics) -> No
             log.error("unforeseen error", **where(error))
         if kind.retry_after_s is not None:
             metrics.refused.labels(kind.slug).inc()
-        return _closing(response_of(problem_of(error, g.request_id), kind.retry_after_s))
+        response = response_of(problem_of(error, g.request_id), kind.retry_after_s)
+        response.headers.update(_fields_of(error))
+        return _closing(response)
+
+
+def _fields_of(error: Exception) -> dict[str, str]:
+    """What the headers say of a caller who is not let in."""
+    if isinstance(error, NotAuthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="afterimage"'}
+    if isinstance(error, ScopeMissing):
+        return {"WWW-Authenticate": f'Bearer realm="afterimage", error="insufficient_scope", scope="{error.scope}"'}
+    if isinstance(error, BudgetSpent):
+        return {"Retry-After": str(error.standing.wait_s), **fields_of(error.standing)}
+    return {}
 
 
 def _closing(response: Response) -> Response:

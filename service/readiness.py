@@ -84,7 +84,7 @@ class ReadinessCheck:
     def _asked(self) -> Query:
         deadline = time.monotonic() + self._timeout_s
         query = self._asker.about_media(self._decoder.decode(self._canary, deadline), deadline)
-        if len(query.spaces) != len(self._asker.spaces):
+        if len(query.spaces) != len(query.asked.asked):
             raise NotReady("The canary was not embedded in every space.")
         return query
 

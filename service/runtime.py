@@ -12,21 +12,37 @@ from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
 from index.data_directory import DataDirectory
+from index.records import SpaceRecord
 from index.views import Views
-from models.batching import Batcher, BatchStats
-from models.embedder import Device, EmbedderId
 from models.media.sandbox import Decoder
-from models.media.types import MediaLimits
-from models.openclip import open_embedder
+from models.media.types import Media, MediaLimits
+from models.opencv import use_one_thread
+from service.budgets import Budgets
+from service.doorkeeper import Doorkeeper
+from service.explanations import Explainer
 from service.ingest import Banker
+from service.jobs.workers import JobWorkers
+from service.keyring import Keyring
 from service.logs import open_log, where
-from service.matching import Matcher, MatchRules
+from service.matching import Matcher, MatchOptions, MatchRules
 from service.metrics import Metrics
-from service.queries import Asker, DefaultThresholds, ServedSpace
+from service.moving import Mover
+from service.opening import ModelOpener, open_spaces
+from service.originals import OriginalStore, delete_removed, open_originals
+from service.queries import Asker, DefaultThresholds
 from service.readiness import ReadinessCheck
+from service.schemas import Answer
 from service.settings import Settings
+from service.shadow import Shadows
+from service.space_keeper import SpaceKeeper
+from service.spaces import LiveSpaces, ServedSpace
+from service.verification import LookRules, Verifier, bundled_record
+from service.viewing import open_views
 
 _FOLLOW_EVERY_S = 1.0
+_TEND_EVERY_S = 0.5
+_NOTE_USES_EVERY_S = 30.0
+_DELETE_EVERY_S = 2.0
 _BATCH_THREADS = 4
 
 
@@ -44,29 +60,63 @@ class Runtime:
         catalog: Catalog,
         views: Views,
         decoder: Decoder,
-        spaces: tuple[ServedSpace, ...],
+        spaces: LiveSpaces,
         *,
         metrics: Metrics,
         log: FilteringBoundLogger,
         together: Executor,
         stack: ExitStack,
+        originals: OriginalStore | None = None,
     ) -> None:
         """Use `open`, or give it parts of your own."""
         self.settings = settings
         self.catalog = catalog
         self.views = views
         self.decoder = decoder
-        self.spaces = spaces
+        self.live_spaces = spaces
         self.metrics = metrics
         self.log = log
         self.together = together
         self._stack = stack
         defaults = DefaultThresholds(settings.uncalibrated_variant_score, settings.uncalibrated_related_score)
-        asker = Asker(spaces, defaults)
+        self.opener = ModelOpener(settings, metrics)
+        asker = Asker(spaces, self._space_records, defaults)
         rules = MatchRules(frozenset(settings.trusted_publishers), settings.index_wait_ms / 1000)
         timeout_s = settings.request_timeout_ms / 1000
-        self.matcher = Matcher(decoder=decoder, asker=asker, catalog=catalog, views=views, rules=rules, metrics=metrics)
-        self.banker = Banker(decoder, asker, catalog, views, metrics)
+        self.originals = originals or open_originals(settings.originals, settings.originals_dir)
+        self.matcher = Matcher(
+            decoder=decoder,
+            asker=asker,
+            catalog=catalog,
+            views=views,
+            verifier=Verifier(catalog, _look_rules(settings), metrics, bundled_record()),
+            explainer=Explainer(self.originals, decoder),
+            rules=rules,
+            metrics=metrics,
+            observe=self._observe,
+        )
+        self.shadows = Shadows(
+            spaces=spaces,
+            records=self._space_records,
+            matcher=self.matcher,
+            catalog=catalog,
+            share=settings.shadow_share,
+            metrics=metrics,
+            log=log,
+        )
+        stack.callback(self.shadows.close)
+        self.mover = Mover(catalog=catalog, views=views, spaces=spaces, shadows=self.shadows, decoder=decoder)
+        self.banker = Banker(
+            decoder=decoder,
+            asker=asker,
+            catalog=catalog,
+            views=views,
+            originals=self.originals,
+            metrics=metrics,
+            keep_features=settings.features == "keep",
+        )
+        self.doorkeeper = Doorkeeper(Keyring(catalog.keys), Budgets(settings.data_dir / "budgets"), settings)
+        stack.callback(self.doorkeeper.close)
         self.readiness = ReadinessCheck(decoder, asker, catalog, views, timeout_s)
 
     @classmethod
@@ -92,22 +142,59 @@ class Runtime:
         """
         metrics = metrics or Metrics()
         log = log or open_log(settings.log_level)
+        use_one_thread()
         with ExitStack() as stack:
             if directory is None:
                 stack.enter_context(DataDirectory(settings.data_dir))
             catalog = _opened(stack, Catalog.open(settings.catalog_url))
             decoder = _opened(stack, _decoder(settings))
             decoder.start()
-            spaces = tuple(_space(name, settings, stack, metrics) for name in settings.model)
-            views = _opened(stack, Views(catalog, {served.id: served.space.dim for served in spaces}))
+            opener = ModelOpener(settings, metrics)
+            spaces = _opened(stack, open_spaces(settings.model, catalog, opener, log))
+            views = _opened(stack, open_views(settings, catalog, spaces, metrics, log))
             metrics.index_is_current(views.follow())
             together = stack.enter_context(ThreadPoolExecutor(_BATCH_THREADS, thread_name_prefix="batch"))
             watch = partial(_watch, views, spaces, metrics, log)
             stack.callback(_Ticker(watch, _FOLLOW_EVERY_S).close)
-            return cls(
+            keeper = _opened(
+                stack,
+                SpaceKeeper(
+                    spaces=spaces,
+                    views=views,
+                    catalog=catalog,
+                    open_recorded=opener.open_recorded,
+                    calibrations=settings.calibration_dir,
+                    patience_s=2 * settings.request_timeout_ms / 1000,
+                    log=log,
+                ),
+            )
+            keeper.tend()
+            keeper.settle()  # what was begun while the models were opened must be open before anything is answered
+            stack.callback(_Ticker(keeper.tend, _TEND_EVERY_S).close)
+            originals = open_originals(settings.originals, settings.originals_dir)
+            stack.callback(_Ticker(partial(_delete_originals, catalog, originals, log), _DELETE_EVERY_S).close)
+            runtime = cls(
                 settings, catalog, views, decoder, spaces,
-                metrics=metrics, log=log, together=together, stack=stack.pop_all(),
+                metrics=metrics, log=log, together=together, stack=stack.pop_all(), originals=originals,
             )  # fmt: skip
+            note_uses = partial(runtime.doorkeeper.keyring.note_uses, log)
+            runtime._stack.callback(_Ticker(note_uses, _NOTE_USES_EVERY_S).close)
+            return runtime
+
+    @property
+    def spaces(self) -> tuple[ServedSpace, ...]:
+        """Those that answer now, the leading one first."""
+        return self.live_spaces.at(self._space_records()).asked
+
+    def _space_records(self) -> tuple[SpaceRecord, ...]:
+        return self.views.reading(follow=False).spaces
+
+    def _observe(self, media: Media, options: MatchOptions, answer: Answer) -> None:
+        self.shadows.offer(media, options, answer)
+
+    def work_on_jobs(self) -> None:
+        """Does jobs beside the requests from now on, until it is closed."""
+        self._stack.callback(JobWorkers(self, self.settings.ingest_roots).close)
 
     def close(self) -> None:
         """Answers what is queued, then closes every part; harmless when repeated."""
@@ -153,6 +240,10 @@ class _Ticker:
             self._tick()
 
 
+def _look_rules(settings: Settings) -> LookRules:
+    return LookRules(settings.verify_candidates, settings.verify_budget_ms / 1000, settings.verify_cache_bytes)
+
+
 def _decoder(settings: Settings) -> Decoder:
     limits = MediaLimits(
         max_bytes=settings.max_bytes,
@@ -168,29 +259,21 @@ def _decoder(settings: Settings) -> Decoder:
     )
 
 
-def _space(name: str, settings: Settings, stack: ExitStack, metrics: Metrics) -> ServedSpace:
-    embedder = _opened(stack, open_embedder(name, Device(settings.device), calibration=settings.calibration_dir))
-    space = embedder.space
-    batcher = Batcher(
-        embedder,
-        queue_frames=settings.queue_frames,
-        max_batch=settings.batch_frames,
-        max_wait_ms=0.0 if embedder.device == "cpu" else settings.batch_wait_ms,
-        observe=partial(_observe, metrics, space.embedder_id),
-    )
-    return ServedSpace(space, _opened(stack, batcher))
-
-
-def _observe(metrics: Metrics, embedder_id: EmbedderId, stats: BatchStats) -> None:
-    metrics.batch(embedder_id, stats)
-
-
-def _watch(views: Views, spaces: tuple[ServedSpace, ...], metrics: Metrics, log: FilteringBoundLogger) -> None:
+def _watch(views: Views, spaces: LiveSpaces, metrics: Metrics, log: FilteringBoundLogger) -> None:
     """Follows the log also while nobody asks, so that the first who does need not wait; and looks at the queues."""
     try:
         metrics.index_is_current(views.follow())
+        views.tend()
     except Exception as error:  # noqa: BLE001 - it is tried again, and each request that needs it says so itself
         log.warning("the index cannot follow the log", **where(error))
-    for served in spaces:
+    for served in spaces.opened:
         metrics.queue_frames.labels(served.space.embedder_id).set(served.batcher.depth)
         metrics.degraded.labels(served.space.embedder_id).set(served.batcher.degraded)
+
+
+def _delete_originals(catalog: Catalog, originals: OriginalStore, log: FilteringBoundLogger) -> None:
+    """What nobody refers to any more; beside the requests, for the store may be slow."""
+    try:
+        delete_removed(catalog, originals)
+    except Exception as error:  # noqa: BLE001 - it is tried again
+        log.warning("originals that were removed cannot be deleted", **where(error))

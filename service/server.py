@@ -28,7 +28,8 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from index.data_directory import DataDirectory
 from service.connections import Patience, problem, refuse, say_goodbye
-from service.errors import NotReady, RefusedToStart
+from service.errors import NotReady
+from service.exposure import refuse_open_doors
 from service.logs import ServerLog, open_log, where
 from service.settings import Settings
 
@@ -53,27 +54,15 @@ def run(settings: Settings, on_listening: Told | None = None, on_ready: Told | N
         DataDirectoryInUse: another process holds the data directory.
         SystemExit: when it has stopped; not 0 when a worker could not open its runtime.
     """
+    for name, value in _thread_environment(settings).items():
+        os.environ.setdefault(name, value)
     refuse_open_doors(settings)
     with ExitStack() as stack:
         directory = stack.enter_context(DataDirectory(settings.data_dir))
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
         if settings.workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
-        for name, value in _thread_environment(settings).items():
-            os.environ.setdefault(name, value)
         _Server(settings, directory, on_listening, on_ready).run()
-
-
-def refuse_open_doors(settings: Settings) -> None:
-    """
-    Raises:
-        RefusedToStart: the address can be reached from elsewhere, and nothing authenticates who does.
-    """
-    if not settings.loopback and not settings.trust_network:
-        raise RefusedToStart(
-            f"{settings.host} can be reached from other machines, and this release has no keys. Listen on 127.0.0.1, "
-            "or set AFTERIMAGE_TRUST_NETWORK=true when a reverse proxy in front decides who may ask."
-        )
 
 
 def _thread_environment(settings: Settings) -> dict[str, str]:
@@ -277,6 +266,7 @@ def _opened(settings: Settings, directory: DataDirectory, log: Any) -> tuple[Any
     runtime = Runtime.open(settings, metrics=metrics, log=log, directory=directory)
     with contextlib.suppress(NotReady):  # what does not work, `/readyz` says; what does is warm now
         runtime.readiness.check()
+    runtime.work_on_jobs()
     return runtime, create_app(runtime)
 
 

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import BadSettings
 
 PREFIX = "AFTERIMAGE_"
-COMMAND_LINE_ONLY = frozenset({"AFTERIMAGE_URL"})
+COMMAND_LINE_ONLY = frozenset({"AFTERIMAGE_URL", "AFTERIMAGE_KEY"})
 """Names that the command line reads for itself."""
 _MIB = 1024 * 1024
 
@@ -28,15 +28,23 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     trust_network: bool = Field(
         default=False,
-        description="Says that a reverse proxy in front authenticates; without it only a loopback address is served.",
+        description="Says that a proxy in front decides who may ask; else an address other than loopback needs keys.",
     )
     data_dir: Path = Field(Path("data"), description="Where the catalog and the calibrations are kept.")
     catalog: str = Field("", description="Database URL of the catalog; empty is SQLite in the data directory.")
+
+    originals: str = Field(
+        "local",
+        description="Where banked originals are kept: `local` is in the data directory; a folder, `s3://…`, or `none`.",
+    )
 
     model: Annotated[tuple[str, ...], NoDecode] = Field(
         ("bundled",), min_length=1, description="The models whose spaces are served, comma-separated; the first leads."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the models run.")
+    index_engine: Literal["auto", "flat", "ivf-fp16", "ivf-pq"] = Field(
+        "auto", description="How large views are searched; `auto` goes by their size, and is held to a measured recall."
+    )
     uncalibrated_variant_score: float = Field(
         0.92, ge=-1, le=1, description="The variant threshold of a space that has no calibration."
     )
@@ -45,6 +53,28 @@ class Settings(BaseSettings):
     )
     trusted_publishers: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Publishers whose uploads are never suggested for blocking, comma-separated."
+    )
+    features: Literal["keep", "none"] = Field(
+        "keep", description="Whether local features are kept of what is banked; without them no match can be verified."
+    )
+    verify_candidates: int = Field(20, ge=1, le=200, description="The most candidates of an upload that are verified.")
+    verify_budget_ms: int = Field(
+        250, ge=1, description="How long verifying one upload may take; what is not done by then is not verified."
+    )
+    verify_cache_bytes: int = Field(
+        64 * _MIB, ge=0, description="Memory of a worker for the local features it verified with lately."
+    )
+
+    key_rate_per_s: float = Field(
+        100.0, ge=0, le=1e6, description="Requests a second of one key, unless the key says otherwise; 0 is no limit."
+    )
+    key_queries_per_day: int = Field(
+        0,
+        ge=0,
+        description="Uploads that one key may ask about in a day, unless the key says otherwise; 0 is no limit.",
+    )
+    key_in_flight: int = Field(
+        0, ge=0, le=1024, description="Requests that one key may have under way in a worker; 0 is half of IN_FLIGHT."
     )
 
     workers: int = Field(1, ge=1, le=64, description="Processes; each holds its own models and views.")
@@ -71,9 +101,17 @@ class Settings(BaseSettings):
     body_timeout_ms: int = Field(30_000, ge=10, description="How long the body of a request may take to arrive.")
     index_wait_ms: int = Field(2_000, ge=0, description="How long `min_index_version` is waited for.")
     graceful_timeout_s: int = Field(30, ge=1, description="How long requests may take to finish when it stops.")
+    job_workers: int = Field(1, ge=0, le=16, description="Parts of jobs done at once by this service; 0 does none.")
+    job_lease_s: int = Field(60, ge=2, description="How soon a worker that died over a part of a job is given up.")
+    ingest_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders of this machine that jobs asked for over HTTP may read, comma-separated."
+    )
+    shadow_share: float = Field(
+        0.1, ge=0, le=1, description="The share of uploads that are also asked in a space in shadow, to compare."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
 
-    @field_validator("model", "trusted_publishers", mode="before")
+    @field_validator("model", "trusted_publishers", "ingest_roots", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -96,9 +134,34 @@ class Settings(BaseSettings):
         return self.catalog or f"sqlite:///{quote(str(self.data_dir.absolute() / 'catalog.db'))}"
 
     @property
+    def has_catalog(self) -> bool:
+        """Whether there is one to open; opening makes one."""
+        return bool(self.catalog) or (self.data_dir / "catalog.db").exists()
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Where the large parts of views lie, shared by the workers; they can be made again from the catalog."""
+        return self.data_dir / "snapshots"
+
+    @property
     def calibration_dir(self) -> Path:
         """Where an operator's own calibrations lie, one file a space."""
         return self.data_dir / "calibration"
+
+    @property
+    def originals_dir(self) -> Path:
+        """Where banked originals are kept unless a setting says otherwise."""
+        return self.data_dir / "originals"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Where jobs put their files, a folder each."""
+        return self.data_dir / "jobs"
+
+    @property
+    def places_of_a_key(self) -> int:
+        """Requests that one key may have under way in a worker."""
+        return self.key_in_flight or max(1, self.in_flight // 2)
 
     @property
     def loopback(self) -> bool:
@@ -140,6 +203,11 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         raise BadSettings("\n".join(_sentences(error))) from None
+
+
+def key_of_environment() -> str | None:
+    """The key that commands show to a service: in the environment, for everyone can read a command line."""
+    return os.environ.get("AFTERIMAGE_KEY", "").strip() or None
 
 
 def _unknown_names(environ: Mapping[str, str]) -> list[str]:

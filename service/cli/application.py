@@ -7,7 +7,23 @@ import typer
 
 from index.errors import IndexingError
 from models.errors import ModelsError
-from service.cli import bank, demo, doctor, match, measure, serve, train, version
+from service.cli import (
+    audit,
+    backup,
+    bank,
+    demo,
+    doctor,
+    ingest,
+    jobs,
+    keys,
+    match,
+    measure,
+    reindex,
+    scan,
+    serve,
+    train,
+    version,
+)
 from service.cli.output import Exit, complain
 from service.client import ClientError
 from service.errors import ServiceError
@@ -26,7 +42,7 @@ Exit codes: 0 done; 1 done, but something in it was not well, and it is listed; 
 To begin: `afterimage demo`
 """
 
-_EXTRAS = {"imagehash": "evaluation", "matplotlib": "evaluation"}
+_EXTRAS = {"imagehash": "evaluation", "matplotlib": "evaluation", "pyarrow": "parquet"}
 """Packages that only some commands need, and the extra that brings them."""
 
 
@@ -44,6 +60,14 @@ def application() -> typer.Typer:
     app.command("serve")(serve.command())
     app.add_typer(bank.commands(), name="bank")
     app.command("match")(match.match)
+    app.add_typer(keys.commands(), name="keys")
+    app.add_typer(audit.commands(), name="audit")
+    app.command("ingest")(ingest.ingest)
+    app.command("scan")(scan.scan)
+    app.add_typer(reindex.commands(), name="reindex")
+    app.add_typer(jobs.commands(), name="jobs")
+    app.command("backup")(backup.backup)
+    app.command("restore")(backup.restore)
     app.command("doctor")(doctor.doctor)
     app.command("demo")(demo.demo)
     app.command("evaluate")(measure.evaluate)

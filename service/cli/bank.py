@@ -15,10 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.concurrently import concurrently
 from service.cli.output import Exit, answers, complain, print_json, progress, remarks
 from service.cli.pictures import Found, UnreadableFile, find_pictures, read_picture
 from service.cli.target import DataDirOption, Target, UploadRefused, UrlOption, chosen, open_target
+from service.concurrently import concurrently
 
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of a table.")]
 
@@ -79,7 +79,7 @@ def add(
     had to stop.
     """
     place = chosen(context, url, data_dir)
-    labels = _labels(label or [])
+    labels = labels_of(label or [])
     started = time.monotonic()
     found = find_pictures(paths)
     tally = Tally(failed=[(path, "no such file or folder") for path in found.missing])
@@ -141,7 +141,8 @@ def _count(path: Path, ended: "Future[Outcome]", tally: Tally) -> None:
         tally.known += outcome is Outcome.KNOWN
 
 
-def _labels(pairs: list[str]) -> dict[str, str]:
+def labels_of(pairs: list[str]) -> dict[str, str]:
+    """Labels as they are written on the command line, KEY=VALUE each."""
     labels = {}
     for pair in pairs:
         key, found, value = pair.partition("=")

@@ -5,20 +5,33 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.errors import DataDirectoryInUse, IndexingError
+from index.records import SpaceStage
 from models.errors import ModelsError
 from service.errors import NotReady, ServiceError
 from service.settings import Settings, cores
 
 if TYPE_CHECKING:
+    from index.view import LargePart
     from models.embedder import Space
     from service.runtime import Runtime
 
 _LITTLE_ROOM_BYTES = 1 << 30
+
+
+_UNDER_WAY = {
+    SpaceStage.BUILDING: ("is being filled", "See how far it is: afterimage reindex status"),
+    SpaceStage.SHADOW: ("waits in shadow", "Compare, then decide: afterimage reindex status, promote or drop"),
+    SpaceStage.RETIRED: (
+        "was replaced, and is kept up to date so that one can go back",
+        "When nobody will: afterimage reindex drop",
+    ),
+}
 
 
 class State(StrEnum):
@@ -123,7 +136,9 @@ def _opened(settings: Settings) -> Iterator[Finding]:
     with runtime:
         for served in runtime.spaces:
             yield from _space(settings, served.space, served.batcher.device)
+        yield from _moves(runtime)
         yield from _catalog(runtime)
+        yield from map(_large_part, runtime.views.large_parts())
         yield _canary(runtime)
 
 
@@ -168,22 +183,44 @@ def _space(settings: Settings, space: "Space", device: str) -> Iterator[Finding]
     )
 
 
+def _moves(runtime: "Runtime") -> Iterator[Finding]:
+    """What is under way between spaces, and where the catalog decides otherwise than the configuration."""
+    spaces = runtime.mover.spaces()
+    answering = ", ".join(space.embedder_id for space in spaces if space.answers)
+    for space in spaces:
+        if space.embedder_id in runtime.live_spaces.configured and not space.answers:
+            yield Finding(
+                "configuration",
+                State.NOTE,
+                f"AFTERIMAGE_MODEL names the model of {space.embedder_id}, which is {space.stage.value}; {answering} "
+                "answers, as the catalog has it",
+                "Name the model that answers, so that a new data directory begins with it.",
+            )
+        elif space.stage is SpaceStage.SERVED and not space.answers:
+            yield Finding(
+                "space",
+                State.NOTE,
+                f"{space.embedder_id} has embeddings here, and no configured model leads to it",
+                "Name its model in AFTERIMAGE_MODEL too, or fill the one that answers: afterimage reindex --model NAME",
+            )
+        if space.stage in _UNDER_WAY:
+            says, advice = _UNDER_WAY[space.stage]
+            yield Finding("space", State.NOTE, f"{space.embedder_id} {says}", advice)
+
+
 def _one_in(rate: float) -> str:
     return f"{1 / rate:,.0f}" if rate > 0 else "none"
 
 
 def _catalog(runtime: "Runtime") -> Iterator[Finding]:
     info = runtime.catalog.info()
+    facts = info.facts
     yield Finding(
         "catalog",
         State.OK,
-        f"{info.path}, {info.size_bytes / (1 << 20):.1f} MiB, revision {info.schema_revision}, "
-        f"journal {info.journal_mode}, synchronous {info.synchronous}",
+        f"{facts.place}, {facts.size_bytes / (1 << 20):.1f} MiB, revision {info.schema_revision}, {facts.durability}",
     )
-    if info.hazard is None:
-        yield Finding("SQLite", State.OK, info.sqlite_version)
-    else:
-        yield Finding("SQLite", State.NOTE, info.sqlite_version, info.hazard)
+    yield Finding("database", State.OK if facts.hazard is None else State.NOTE, facts.database, facts.hazard or "")
     counts = ", ".join(f"{state.frames:,} frames in {state.space}" for state in runtime.catalog.spaces())
     behind = runtime.catalog.version() - runtime.views.follow()
     yield Finding(
@@ -192,6 +229,40 @@ def _catalog(runtime: "Runtime") -> Iterator[Finding]:
         f"version {runtime.views.version}, {len(runtime.views.banks)} banks; {counts or 'no embeddings yet'}",
         "" if behind == 0 else f"It is {behind} changes behind the catalog.",
     )
+    yield _keys(runtime)
+
+
+def _keys(runtime: "Runtime") -> Finding:
+    keys = runtime.catalog.keys.ring().keys.values()
+    now = datetime.now(UTC)
+    valid = sum(key.revoked_at is None and not key.expired(now) for key in keys)
+    noted = f"{runtime.catalog.audit.head().seq:,} entries in the audit log"
+    if not keys:
+        return Finding("keys", State.OK, f"none yet: whoever reaches the address may ask; {noted}")
+    if not valid:
+        return Finding("keys", State.NOTE, f"all have ended; {noted}", "Make one with: afterimage keys create")
+    return Finding("keys", State.OK, f"{valid} of {len(keys)} are valid; {noted}")
+
+
+def _large_part(part: "LargePart") -> Finding:
+    """What a view searches: how it was made, and what it was measured to find."""
+    name = f"index of {part.view}"
+    since = f"{part.live_rows:,} since are compared one by one"
+    if part.manifest is None:
+        return Finding(name, State.OK, f"{part.rows:,} rows in memory, {since}")
+    engine = part.manifest.engine
+    says = f"{part.rows:,} rows, {engine['engine']}, of version {part.manifest.version}; {since}"
+    if engine.get("curve"):
+        measured = engine["curve"][-1]
+        says += (
+            f"; finds {measured['planted']:.1%} of planted copies and {measured['overlap']:.1%} of the ten nearest "
+            f"in {measured['query_ms']:.2f} ms"
+        )
+    if part.refused:
+        return Finding(
+            name, State.NOTE, says, f"{part.refused} snapshot(s) were not sound and were not used; the log says why."
+        )
+    return Finding(name, State.OK, says)
 
 
 def _canary(runtime: "Runtime") -> Finding:

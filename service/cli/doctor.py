@@ -7,9 +7,9 @@ import typer
 from rich.text import Text
 
 from service.cli.output import Exit, answers, print_json, remarks
-from service.cli.target import DataDirOption, Place, UrlOption, chosen
+from service.cli.target import DataDirOption, Place, UrlOption, chosen, service_client
 from service.cli.version import versions
-from service.client import Client, ServiceProblem
+from service.client import ServiceProblem
 
 if TYPE_CHECKING:
     from service.cli.diagnosis import Finding
@@ -58,7 +58,7 @@ def _here(place: Place) -> "Iterator[Finding]":
 def _service(url: str) -> "Iterator[Finding]":
     from service.cli.diagnosis import Finding, State
 
-    client = Client(url, patience_s=0)
+    client = service_client(url, patience_s=0)
     client.get("/healthz")
     yield Finding("service", State.OK, f"{client.url} answers")
     try:

@@ -53,6 +53,11 @@ def print_json(value: object) -> None:
     sys.stdout.flush()
 
 
+def printable(text: str) -> str:
+    """Somebody else's text, fit for a terminal: what would steer it, or turn its lines around, is shown escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class RateColumn(ProgressColumn):
     """How many a second."""
 

@@ -4,14 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_SUFFIXES = frozenset(
-    {
-        ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
-    }
-)  # fmt: skip
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
-_ISO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1")
-_HEAD_BYTES = 16
+from service.picture_files import looks_like_picture
+
 MAX_FILE_BYTES = 1 << 30
 """More than any service takes; a file over this is not even read."""
 
@@ -42,7 +36,7 @@ def find_pictures(paths: Iterable[Path]) -> Found:
     for path in paths:
         if path.is_dir():
             for file in _walk(path):
-                if not _looks_like_picture(file):
+                if not looks_like_picture(file):
                     found.left_alone += 1
                 elif file.resolve() not in seen:
                     seen.add(file.resolve())
@@ -84,18 +78,3 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield from _walk(entry)
         elif entry.is_file():
             yield entry
-
-
-def _looks_like_picture(path: Path) -> bool:
-    if path.suffix.lower() in _SUFFIXES:
-        return True
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        return False
-    return (
-        head.startswith(_BEGINNINGS)
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and head[8:12] in _ISO_BRANDS)
-    )

@@ -13,6 +13,7 @@ from models.errors import EmbeddingFailed, MediaError
 from service.cli.output import remarks
 from service.client import Client, ServiceProblem
 from service.errors import LowInformation, ServiceError
+from service.settings import key_of_environment
 
 if TYPE_CHECKING:
     from service.runtime import Runtime
@@ -59,6 +60,8 @@ class Question:
     banks: tuple[str, ...]
     k: int
     min_band: str
+    verify: str = "auto"
+    explain: bool = False
 
 
 class Target(Protocol):
@@ -131,7 +134,11 @@ class RunningService:
             raise _refused(problem) from problem
 
     def match(self, data: bytes, question: Question) -> Json:
-        query = {"bank": question.banks, "k": question.k, "min_band": question.min_band}
+        query: Json = {
+            "bank": question.banks, "k": question.k, "min_band": question.min_band, "verify": question.verify,
+        }  # fmt: skip
+        if question.explain:
+            query["explain"] = "true"
         try:
             return self._client.match(data, query)
         except ServiceProblem as problem:
@@ -182,9 +189,15 @@ class LocalService:
 
     def match(self, data: bytes, question: Question) -> Json:
         from service.matching import MatchOptions
-        from service.schemas import Band
+        from service.schemas import Band, Verify
 
-        options = MatchOptions(banks=frozenset(question.banks), k=question.k, min_band=Band(question.min_band))
+        options = MatchOptions(
+            banks=frozenset(question.banks),
+            k=question.k,
+            min_band=Band(question.min_band),
+            verify=Verify(question.verify),
+            explain=question.explain,
+        )
         try:
             return self._runtime.matcher.match(data, options).model_dump(mode="json")
         except (MediaError, EmbeddingFailed) as error:
@@ -216,6 +229,11 @@ def chosen(context: typer.Context, url: str | None, data_dir: Path | None) -> Pl
     raise AskedTwice("Name either --url or --data-dir, not both: one asks a running service, one works without.")
 
 
+def service_client(url: str, *, patience_s: float = 60.0) -> Client:
+    """Speaks to the service at a URL, with the key of the environment where there is one."""
+    return Client(url, key=key_of_environment(), patience_s=patience_s)
+
+
 @contextmanager
 def open_target(place: Place) -> Iterator[Target]:
     """
@@ -225,14 +243,20 @@ def open_target(place: Place) -> Iterator[Target]:
         DataDirectoryInUse: another process has the data directory open; says what to do.
     """
     if place.url is not None:
-        yield RunningService(Client(place.url))
+        yield RunningService(service_client(place.url))
         return
-    with _opened(place) as runtime:
+    with opened_runtime(place) as runtime:
         yield LocalService(runtime)
 
 
 @contextmanager
-def _opened(place: Place) -> "Iterator[Runtime]":
+def opened_runtime(place: Place) -> "Iterator[Runtime]":
+    """
+    Every part of a service on a data directory, open in this process.
+
+    Raises:
+        DataDirectoryInUse: another process has the data directory open; says what to do.
+    """
     from service.runtime import Runtime
     from service.settings import load_settings
 

@@ -54,6 +54,7 @@ _ADD = Operation(
         "low-information",
         "idempotency-key-reused",
         "unknown-bank",
+        "not-ready",
         "queue-full",
         "deadline-passed",
         "shutting-down",

@@ -1,5 +1,6 @@
 """`/v1/match`: what is known about an upload."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -8,9 +9,12 @@ from dataclasses import dataclass, replace
 from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
 
+from index.keys import Scope
 from service.admission import Admission
+from service.auth import caller_may, take_queries
+from service.disclosure import coarsened
 from service.errors import UnknownIncident
-from service.inputs import EmbeddingsBody, MatchParameters
+from service.inputs import EmbeddingsBody, ExplainableParameters, MatchParameters
 from service.matching import Matcher, MatchOptions
 from service.openapi import Description, Operation, Reply
 from service.problem_types import problem_type_of
@@ -21,8 +25,10 @@ from service.routes.bodies import JSON, BodyLimits, read_json_body, read_upload,
 from service.routes.operations import Operations, answer, parameters
 from service.schemas import Answer, BatchAnswer, Problem
 
+_ROWS_A_QUERY = 8
+"""Embeddings or hashes sent together that count as one query: as many as are looked at of an animated upload."""
 _ASKING = ("invalid-parameter", "unknown-parameter", "unknown-bank", "unknown-incident", "index-behind")
-_LOAD = ("queue-full", "deadline-passed", "shutting-down", "catalog-unavailable")
+_LOAD = ("not-ready", "queue-full", "deadline-passed", "shutting-down", "catalog-unavailable")
 _ANSWER = Reply("What is known; an empty list of matches is a good answer.", Answer)
 
 _MATCH = Operation(
@@ -32,7 +38,7 @@ _MATCH = Operation(
     tag="Matching",
     summary="Is this a re-upload of something known?",
     description="The body is the media itself, which is fastest, or multipart with the field `media`.",
-    parameters=MatchParameters,
+    parameters=ExplainableParameters,
     bodies=described.ONE_FILE,
     replies={200: _ANSWER},
     problems=(*described.MEDIA_PROBLEMS, *_ASKING, *_LOAD),
@@ -79,37 +85,42 @@ def match_blueprint(matcher: Matcher, doors: Doors, together: Executor, descript
     @operations.on(_MATCH)
     def match() -> ResponseReturnValue:
         with doors.admission.place():
-            options = _options()
+            query = parameters(ExplainableParameters)
+            options = _options(query)
             upload = read_upload(doors.limits)
-            return answer(matcher.match(upload.data, replace(options, deadline=doors.deadline())))
+            timed = replace(options, explain=query.explain, deadline=doors.deadline())
+            return answer(_shown(matcher.match(upload.data, timed)))
 
     @operations.on(_MATCH_EMBEDDINGS)
     def match_embeddings() -> ResponseReturnValue:
         with doors.admission.place():
-            options = _options()
+            options = _options(parameters(MatchParameters))
             body = read_json_body(EmbeddingsBody, doors.limits)
             signature = Signature(body.embedder_id, body.embeddings, body.pdq)
-            return answer(matcher.match_embeddings(signature, replace(options, deadline=doors.deadline())))
+            take_queries(math.ceil(max(len(body.embeddings), len(body.pdq)) / _ROWS_A_QUERY))
+            found = matcher.match_embeddings(signature, replace(options, deadline=doors.deadline()))
+            return answer(_shown(found))
 
     @operations.on(replace(_MATCH_BATCH, bodies=described.many_files(doors.limits.batch_files)))
     def match_batch() -> ResponseReturnValue:
         with doors.admission.place():
-            options = _options()
+            options = _options(parameters(MatchParameters))
             uploads = read_uploads(doors.limits)
+            take_queries(len(uploads))
             timed = replace(options, deadline=doors.deadline())
             results = together.map(lambda data: _alone(lambda: matcher.match(data, timed), timed.request_id), uploads)
-            return answer(BatchAnswer(request_id=options.request_id, results=list(results)))
+            shown = [_shown(each) if isinstance(each, Answer) else each for each in results]
+            return answer(BatchAnswer(request_id=options.request_id, results=shown))
 
     return routes
 
 
-def _options() -> MatchOptions:
+def _options(query: MatchParameters) -> MatchOptions:
     """
-    The query of this request, whose time begins when its body is there.
+    The query of a request, whose time begins when its body is there.
 
     What only a recorded sighting would keep is checked and goes no further.
     """
-    query = parameters(MatchParameters)
     if query.incident is not None:
         raise UnknownIncident("There is no such incident.")
     return MatchOptions(
@@ -118,8 +129,14 @@ def _options() -> MatchOptions:
         min_band=query.min_band,
         min_index_version=query.min_index_version,
         publisher=query.publisher,
+        verify=query.verify,
         request_id=g.request_id,
     )
+
+
+def _shown(found: Answer) -> Answer:
+    """As this caller may see it."""
+    return found if caller_may(Scope.READ) else coarsened(found)
 
 
 def _alone(match: Callable[[], Answer], request_id: str) -> Answer | Problem:

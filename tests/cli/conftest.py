@@ -85,10 +85,19 @@ class _Quiet(WSGIRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service with the bundled model, answering over HTTP."""
-    settings = load_settings(data_dir=tmp_path_factory.mktemp("service"), log_level="error", decode_processes=1)
+def readable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the jobs of the service may read."""
+    return tmp_path_factory.mktemp("readable")
+
+
+@pytest.fixture(scope="module")
+def service_url(tmp_path_factory: pytest.TempPathFactory, readable: Path) -> Iterator[str]:
+    """A service with the bundled model, answering over HTTP and doing jobs."""
+    settings = load_settings(
+        data_dir=tmp_path_factory.mktemp("service"), log_level="error", decode_processes=1, ingest_roots=(readable,)
+    )
     with Runtime.open(settings) as runtime:
+        runtime.work_on_jobs()
         server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

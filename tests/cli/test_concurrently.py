@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from service.cli.concurrently import concurrently
+from service.concurrently import concurrently
 
 
 def results(ended: "list[tuple[int, Future[int]]]") -> list[int]:

@@ -223,7 +223,7 @@ def test_the_doctor_opens_a_catalog_that_is_there(run: Run, tmp_path: Path) -> N
     assert found["catalog"]["state"] == "ok"
     assert found["index"]["says"].startswith("version 0")
     assert found["canary"]["state"] == "ok"
-    assert found["SQLite"]["says"]
+    assert found["database"]["says"]
 
 
 def test_the_doctor_looks_past_a_service_that_has_the_directory(run: Run, tmp_path: Path) -> None:

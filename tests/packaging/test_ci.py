@@ -1,5 +1,6 @@
 """What CI checks beside the tests."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,9 @@ def test_any_other_skip_is_named_and_fails(tmp_path: Path) -> None:
 
 def test_a_run_without_tests_fails(tmp_path: Path) -> None:
     assert look_at(tmp_path / "report.xml", "").returncode == 1
+
+
+def test_skipping_what_needs_postgresql_is_well_only_where_there_is_none(tmp_path: Path) -> None:
+    case = '<testcase classname="a" name="b"><skipped message="needs PostgreSQL: it is not installed"/></testcase>'
+    there = shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    assert look_at(tmp_path / "report.xml", case).returncode == int(there)

@@ -41,9 +41,9 @@ def wanted(*extras: str) -> list[Requirement]:
 @pytest.mark.parametrize(
     ("name", "extras"),
     [
-        ("runtime", ()),
-        ("demo", ("demo",)),
-        ("development", ("heif", "demo", "evaluation", "dev")),
+        ("runtime", ("postgres",)),
+        ("demo", ("postgres", "demo")),
+        ("development", ("postgres", "heif", "demo", "evaluation", "dev")),
     ],
 )
 def test_every_requirement_is_locked_within_its_range(name: str, extras: tuple[str, ...]) -> None:

@@ -14,7 +14,6 @@ from flask.testing import FlaskClient
 from PIL import Image, ImageDraw
 
 from index.catalog import Catalog
-from index.records import SpaceId
 from index.views import Views
 from models.batching import Batcher
 from models.calibration import CalibrationRecord, Sample, Threshold
@@ -25,9 +24,9 @@ from models.media.types import Frame, MediaLimits
 from service.app import create_app
 from service.logs import open_log
 from service.metrics import Metrics
-from service.queries import ServedSpace
 from service.runtime import Runtime
 from service.settings import Settings
+from service.spaces import LiveSpaces, Opened, ServedSpace
 
 GRID = 4
 DIM = GRID * GRID * 3
@@ -123,8 +122,9 @@ def open_in(stack: ExitStack, settings: Settings, decoder: Decoder) -> OpenServi
         for embedder in embedders or (ToyEmbedder(),):
             batcher = Batcher(embedder)
             stack.callback(batcher.close)
-            spaces.append(ServedSpace(embedder.space, batcher))
-        views = Views(catalog, {SpaceId(served.space.embedder_id): served.space.dim for served in spaces})
+            spaces.append(Opened(ServedSpace(embedder.space, batcher), batcher.close))
+        live = LiveSpaces(spaces)
+        views = Views(catalog, {served.id: served.space.dim for served in live.opened})
         stack.callback(views.close)
         together = stack.enter_context(ThreadPoolExecutor(2))
         return Runtime(
@@ -132,7 +132,7 @@ def open_in(stack: ExitStack, settings: Settings, decoder: Decoder) -> OpenServi
             catalog,
             views,
             decoder,
-            tuple(spaces),
+            live,
             metrics=Metrics(),
             log=open_log("info", log or io.StringIO()),
             together=together,

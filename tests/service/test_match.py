@@ -21,11 +21,11 @@ SPACE = "toy-0123456789ab"
 DIM = 48
 PINNED = {
     "request_id", "index_version", "embedder_id", "calibrated", "device", "degraded", "media", "verdict", "matches",
-    "sighting_id", "timings_ms",
+    "sighting_id", "explanation", "timings_ms",
 }  # fmt: skip
 PINNED_MATCH = {
-    "item_id", "bank", "incident", "kind", "labels", "band", "semantic", "perceptual", "geometry", "edits", "query_ms",
-    "reference_ms", "segments",
+    "item_id", "bank", "incident", "kind", "labels", "band", "semantic", "perceptual", "verified", "geometry", "edits",
+    "query_ms", "reference_ms", "segments",
 }  # fmt: skip
 
 MakeBank = Callable[..., str]
@@ -73,7 +73,7 @@ def assert_pinned(answer: Any) -> None:
     assert set(answer) == PINNED
     assert set(answer["media"]) == {"kind", "frames", "duration_ms", "sha256", "low_information"}
     assert set(answer["verdict"]) == {"band", "suggested_action", "reasons"}
-    assert set(answer["timings_ms"]) == {"decode", "embed", "search", "total"}
+    assert set(answer["timings_ms"]) == {"decode", "embed", "search", "verify", "total"}
     for each in answer["matches"]:
         assert set(each) == PINNED_MATCH
         assert each["semantic"] is None or set(each["semantic"]) == {

@@ -1,6 +1,7 @@
 """Bands, actions and the care for public interest, from values alone."""
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,7 +20,8 @@ from index.records import (
     SpaceId,
 )
 from models.calibration import CalibrationRecord, Sample, Threshold
-from service.policy import Judged, PublicInterest, SemanticFinding, Thresholds, pdq_is_exact, verdict
+from models.geometry import Location
+from service.policy import Judged, Look, PublicInterest, SemanticFinding, Thresholds, pdq_is_exact, verdict
 from service.schemas import Action, Band, Reason
 
 SPACE = SpaceId("toy-1")
@@ -208,3 +210,60 @@ def test_low_information_is_a_reason() -> None:
 
 def test_nothing_found_is_no_reason() -> None:
     assert verdict([], PublicInterest(), low_information=False).reasons == []
+
+
+def located(weight: float) -> Location:
+    return Location(**dict.fromkeys((each.name for each in fields(Location)), 0) | {"weight": weight})
+
+
+def looked(score: float | None, look: Look, **given: object) -> Judged:
+    return replace(judged(score, **given), look=look)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("score", "look", "band", "verified", "reasons"),
+    [
+        (0.3, Look(Band.VARIANT, located(9), 0.99), Band.VARIANT, True, [Reason.GEOMETRIC_MATCH]),
+        (0.7, Look(Band.NONE, None, 0.1), Band.RELATED, False, [Reason.SEMANTIC_RELATED]),
+        (0.9, Look(Band.NONE, None, 0.1), Band.RELATED, False, [Reason.SEMANTIC_RELATED, Reason.NOT_CONFIRMED]),
+        (0.3, Look(Band.NONE, None, 0.1), Band.NONE, False, []),
+        (0.3, Look(Band.RELATED, None, 0.6), Band.RELATED, False, [Reason.COMBINED_EVIDENCE]),
+        (0.7, Look(Band.VARIANT, None, 0.95), Band.VARIANT, False,
+         [Reason.SEMANTIC_RELATED, Reason.COMBINED_EVIDENCE]),
+        (None, Look(Band.VARIANT, located(9), 0.99), Band.VARIANT, True, [Reason.GEOMETRIC_MATCH]),
+    ],
+)  # fmt: skip
+def test_a_closer_look_decides_between_variant_and_related(
+    score: float | None, look: Look, band: Band, reasons: list[Reason], *, verified: bool
+) -> None:
+    match = looked(score, look)
+    assert (match.band, match.verified, match.reasons) == (band, verified, reasons)
+
+
+def test_a_look_never_lowers_the_same_bytes_nor_pdq() -> None:
+    nothing = Look(Band.NONE, None, 0.0)
+    assert looked(0.9, nothing, same_bytes=True).band is Band.EXACT
+    assert looked(0.9, nothing, distance=31).band is Band.EXACT
+
+
+def test_what_is_verified_may_be_blocked_only_where_the_bank_says_so_and_it_was_calibrated() -> None:
+    bold = BankSettings(block_on_semantic=True)
+    sure = Look(Band.VARIANT, located(9), 0.99)
+    for settings, look, action in (
+        (bold, sure, Action.BLOCK),
+        (None, sure, Action.REVIEW),
+        (bold, replace(sure, probability=None), Action.REVIEW),
+    ):
+        match = looked(0.1, look, settings=settings, thresholds=UNCALIBRATED)
+        assert verdict([match], PublicInterest(), low_information=False).suggested_action is action
+
+
+def test_public_interest_that_is_merely_less_far_speaks_for_nothing() -> None:
+    match = looked(0.3, Look(Band.VARIANT, located(9), 0.99), settings=BankSettings(block_on_semantic=True))
+    for interest, action in (
+        (PublicInterest(scores={SPACE: 0.35}), Action.BLOCK),
+        (PublicInterest(scores={SPACE: 0.6}), Action.REVIEW),
+        (PublicInterest(weight=5.0), Action.BLOCK),
+        (PublicInterest(weight=9.0), Action.REVIEW),
+    ):
+        assert verdict([match], interest, low_information=False).suggested_action is action

@@ -13,15 +13,19 @@ from service.problem_types import INTERNAL, PROBLEMS, ProblemType, problem_type_
 from service.problems import problem_of
 
 START_ONLY = {
+    index.errors.BackupRefused,
     index.errors.CatalogTooNew,
     index.errors.DataDirectoryInUse,
+    index.errors.LeaseLost,
+    index.errors.UnusableIndex,
+    index.errors.IndexBusy,
     models.errors.UnknownModel,
     models.errors.WeightsMissing,
     models.errors.GoldenMismatch,
     service.errors.BadSettings,
     service.errors.RefusedToStart,
 }
-"""Nobody is answered with these: they keep a service from starting."""
+"""Nobody is answered with these: they keep a service from starting, a snapshot or a part of a job from being used."""
 
 
 def leaves(module: ModuleType) -> list[type[Exception]]:

@@ -6,7 +6,7 @@ import pytest
 
 from index.catalog import Catalog
 from service.errors import BadSettings, RefusedToStart
-from service.server import refuse_open_doors
+from service.exposure import refuse_open_doors
 from service.settings import PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -70,10 +70,11 @@ def test_every_setting_has_a_row_in_the_handbook() -> None:
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "::", "192.0.2.7", "example.org"])
-def test_an_address_that_others_reach_is_refused_until_a_proxy_is_vouched_for(host: str) -> None:
+def test_an_address_that_others_reach_is_refused_until_a_proxy_is_vouched_for(host: str, tmp_path: Path) -> None:
     with pytest.raises(RefusedToStart, match="AFTERIMAGE_TRUST_NETWORK"):
-        refuse_open_doors(Settings(host=host))
-    refuse_open_doors(Settings(host=host, trust_network=True))
+        refuse_open_doors(Settings(host=host, data_dir=tmp_path))
+    refuse_open_doors(Settings(host=host, data_dir=tmp_path, trust_network=True))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.53", "::1", "localhost"])

@@ -8,14 +8,14 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-_AHEAD = 4
-
 
 def concurrently(
-    work: Callable[[Item], Outcome], items: Iterable[Item], jobs: int
+    work: Callable[[Item], Outcome], items: Iterable[Item], jobs: int, ahead: int = 4
 ) -> Generator[tuple[Item, "Future[Outcome]"]]:
     """
     Each item with its ended future, in the order of the items, however many there are.
+
+    At most `ahead` times as many are begun and not yet taken as are under way.
 
     Closing it lets those under way end and begins no other.
     """
@@ -24,7 +24,7 @@ def concurrently(
         try:
             for item in items:
                 under_way.append((item, pool.submit(work, item)))
-                if len(under_way) >= _AHEAD * jobs:
+                if len(under_way) >= ahead * jobs:
                     yield _ended(under_way)
             while under_way:
                 yield _ended(under_way)
