@@ -140,7 +140,7 @@ def _drawn(answer: Json, path: Path) -> bool:
     """Writes the explanation to a file, and its path in its place; False when there is nothing to explain."""
     explanation = answer["explanation"]
     if explanation is None:
-        remarks().print("No original was found in the picture, so nothing is drawn.")
+        remarks().print("No original was confirmed in the picture, so nothing is drawn.")
         return False
     path.write_bytes(base64.b64decode(explanation["image"].partition(",")[2]))
     explanation["image"] = str(path)
