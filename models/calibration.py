@@ -59,6 +59,19 @@ class Sample:
     same_scene: int = 0
 
 
+def expected_rate(threshold: Threshold, sample: Sample, bank_frames: int) -> float:
+    """
+    The rate to expect at another size of bank than was measured: each frame is one more chance to be wrong.
+
+    1 - (1 - fpr) ** (bank_frames / measured), a forecast where the bank is larger than what was measured. Never
+    less than one in as many queries as were asked: a sample cannot tell smaller rates apart.
+    """
+    if threshold.fpr >= 1:
+        return 1.0
+    forecast = -math.expm1(math.log1p(-threshold.fpr) * bank_frames / sample.bank_frames)
+    return max(forecast, 1 / (sample.queries + 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Growth:
     """
@@ -143,16 +156,8 @@ class CalibrationRecord:
         return np.asarray(base + self.normalisation.shares(queries)[:, None], dtype=np.float32)
 
     def expected_fpr(self, threshold: Threshold, bank_frames: int) -> float:
-        """
-        The rate to expect at another size of bank: each frame is one more chance to be wrong.
-
-        1 - (1 - fpr) ** (bank_frames / measured), a forecast where the bank is larger than what was measured. Never
-        less than one in as many queries as were asked: a sample cannot tell smaller rates apart.
-        """
-        if threshold.fpr >= 1:
-            return 1.0
-        forecast = -math.expm1(math.log1p(-threshold.fpr) * bank_frames / self.sample.bank_frames)
-        return max(forecast, 1 / (self.sample.queries + 1))
+        """The rate to expect at another size of bank: see `expected_rate`."""
+        return expected_rate(threshold, self.sample, bank_frames)
 
     def to_json(self) -> dict[str, Any]:
         """The record as it is written down and shown; the background is a file of its own."""

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import BadCalibration, Sample, Threshold
+from models.calibration import BadCalibration, Sample, Threshold, expected_rate
 from models.geometry import Location
 
 FILE = "verification.json"
@@ -149,10 +149,8 @@ class VerificationRecord:
         return min(self.near, low.score + share * (high.score - low.score))
 
     def expected_fpr(self, threshold: Threshold, bank_frames: int) -> float:
-        """The rate to expect at another size of bank, as of a calibration record: each frame is one more chance."""
-        if threshold.fpr >= 1:
-            return 1.0
-        return -math.expm1(math.log1p(-threshold.fpr) * bank_frames / self.sample.bank_frames)
+        """The rate to expect at another size of bank, as of a calibration record."""
+        return expected_rate(threshold, self.sample, bank_frames)
 
     def to_json(self) -> dict[str, Any]:
         """As it is written down and shown."""

@@ -97,7 +97,7 @@ class Verifier:
         if verify is Verify.ALWAYS:
             return Reach(self._rules.candidates, dict.fromkeys(query.spaces, -1.0), ANY_DISTANCE)
         space = SpaceId(record.embedder_id)
-        scores = {space: record.far_at(_frames(reading, space))} if space in query.spaces else {}
+        scores = {space: record.far_at(reading.embeddings_in(space))} if space in query.spaces else {}
         return Reach(self._rules.candidates, scores, record.pdq_far)
 
     def looks(
@@ -177,12 +177,12 @@ def _readable(record: VerificationRecord | None) -> VerificationRecord | None:
     return record if record is not None and record.extractor == EXTRACTOR else None
 
 
-def _frames(reading: Reading, space: SpaceId) -> int:
-    """How many embeddings candidates are drawn from; in a space that is not served here it makes no difference."""
-    return reading.embeddings_in(space) if space in reading.semantic else 1
+def _frames(reading: Reading, space: SpaceId) -> int | None:
+    """How many embeddings candidates are drawn from; None where the space that was measured is not served."""
+    return reading.embeddings_in(space) if space in reading.semantic else None
 
 
-def _worth(record: VerificationRecord, match: Judged, frames: int) -> bool:
+def _worth(record: VerificationRecord, match: Judged, frames: int | None) -> bool:
     if match.band is Band.EXACT:
         return False
     score = _score(record, match)
@@ -190,7 +190,7 @@ def _worth(record: VerificationRecord, match: Judged, frames: int) -> bool:
     by_another = match.semantic is not None and match.semantic.space != record.embedder_id
     if by_another and match.semantic_band is not Band.NONE:
         return score is None or score < record.near  # near in meaning, perhaps, and no copy
-    return record.worth_looking(score, distance, frames)
+    return record.worth_looking(score, distance, frames or 1)
 
 
 def _distances(query: Query, item_ids: Collection[ItemId], reading: Reading) -> dict[ItemId, int]:
@@ -222,13 +222,13 @@ def _better(one: Seen | None, other: Seen) -> Seen:
     return one if other.location is None or one.location.weight >= other.location.weight else other
 
 
-def _weighed(record: VerificationRecord, evidence: Evidence, frames: int) -> Look | None:
+def _weighed(record: VerificationRecord, evidence: Evidence, frames: int | None) -> Look | None:
     """None where the picture has too little texture to be found even if it is there: that says nothing."""
     band = Band(record.judged(evidence))
     if evidence.low_texture and band is not Band.VARIANT:
         return None
     rate = None
-    if band is not Band.NONE:
+    if band is not Band.NONE and frames is not None:
         rate = record.expected_fpr(record.variant if band is Band.VARIANT else record.related, frames)
     location = evidence.location
     there = location is not None and location.weight >= FOUND_WEIGHT

@@ -129,6 +129,8 @@ def test_a_framed_copy_that_pdq_cannot_see_is_a_variant(
     assert (found["item_id"], found["band"]) == (item_id, "variant")
     assert found["perceptual"]["distance"] > 31
     assert found["semantic"]["score"] >= found["semantic"]["threshold"] == 0.8
+    assert found["verified"], "by the bundled record, although the space is another"
+    assert found["geometry"]["expected_fpr"] is None, "nobody measured a rate in this space"
     assert answer["verdict"]["suggested_action"] == "review"
 
 
