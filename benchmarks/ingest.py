@@ -122,9 +122,9 @@ def _job(runtime: Runtime, folder: Path) -> Took:
     """From the asking to the end of the job; what the round before banked is deleted first."""
     for old in runtime.catalog.banks(100).items:
         runtime.catalog.delete_bank(old.name)
-    for digest in runtime.catalog.removals(1_000_000):
+    for digest in runtime.catalog.originals.removals(1_000_000):
         runtime.originals.delete(digest)
-        runtime.catalog.removed([digest])
+        runtime.catalog.originals.removed([digest])
     kinds = job_kinds(runtime, None)
     runner = Runner(runtime.catalog.jobs, kinds, runtime.settings.jobs_dir, runtime.log)
     with _Clock() as clock:

@@ -19,6 +19,8 @@ from index.tuning import HeldOut, RecallTarget, Setting, hold_out, steps, tune
 
 FEWEST_ROWS: Final = 512
 """Fewer are not worth sorting."""
+CANDIDATES: Final = (64, 128, 192, 256, 512)
+"""Rows measured again, of those whose codes are nearest."""
 FILES: Final = {Engine.IVF: "ivf.faiss", Engine.PQ: "pq.faiss"}
 
 _LEAST_CELLS, _MOST_CELLS = 8, 1 << 14
@@ -30,7 +32,6 @@ _SAMPLE = 65_536
 _CODE_BITS = 4
 """Codes of 16 values are looked up in a register of the processor, 64 at once."""
 _CODE_DIMENSIONS = 2
-_CANDIDATES = (64, 128, 192, 256, 512)
 _BLOCK = 65_536
 
 Report = Callable[[str], None]
@@ -95,7 +96,7 @@ def _forms(engine: Engine, dim: int) -> Iterator[_Form]:
         return
     for held in (dim * 3 // 4, dim):
         if held and held % _CODE_DIMENSIONS == 0:
-            yield _Form(engine, held, _CANDIDATES)
+            yield _Form(engine, held, CANDIDATES)
 
 
 def _sorted_into_cells(rows: Halves, form: _Form, seed: int, report: Report) -> faiss.IndexPreTransform:

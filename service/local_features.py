@@ -64,7 +64,7 @@ class FeatureCache:
 
     def _read(self, item_ids: Collection[ItemId]) -> dict[ItemId, tuple[PlacedFeatures, ...]]:
         read: dict[ItemId, tuple[PlacedFeatures, ...]] = {}
-        for item_id, frames in self._catalog.features_of(item_ids, self._extractor).items():
+        for item_id, frames in self._catalog.features.of_items(item_ids, self._extractor).items():
             placed = []
             for frame in frames:
                 try:

@@ -273,7 +273,7 @@ def delete_removed(catalog: Catalog, store: OriginalStore, stopped: Callable[[],
     count = 0
     if isinstance(store, LocalOriginals):
         store.sweep()
-    while not stopped() and (digests := catalog.removals(_REMOVED_AT_ONCE)):
+    while not stopped() and (digests := catalog.originals.removals(_REMOVED_AT_ONCE)):
         until = time.monotonic() + _REMOVED_WITHIN_S
         deleted = []
         for digest in digests:
@@ -281,7 +281,7 @@ def delete_removed(catalog: Catalog, store: OriginalStore, stopped: Callable[[],
                 break
             store.delete(digest)
             deleted.append(digest)
-        catalog.removed(deleted)
+        catalog.originals.removed(deleted)
         count += len(deleted)
     return count
 

@@ -1,6 +1,6 @@
 """The catalog as everyone else sees it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -8,17 +8,17 @@ from sqlalchemy import Connection
 
 from index.catalog import adding, feed, leases, log, replays
 from index.catalog import banks as bank_rows
-from index.catalog import features as feature_rows
 from index.catalog import items as item_rows
-from index.catalog import originals as original_rows
 from index.catalog import spaces as space_rows
 from index.catalog.audit import AuditLog
 from index.catalog.database import Database
+from index.catalog.features import FeatureTable
 from index.catalog.information import CatalogInfo
 from index.catalog.job_table import JobTable
 from index.catalog.keys import KeyTable
 from index.catalog.migrate import migrate, revision_of
 from index.catalog.moves import SpaceMoves
+from index.catalog.originals import OriginalTable
 from index.changes import Changes, LogState
 from index.job_records import Progress
 from index.records import (
@@ -26,13 +26,11 @@ from index.records import (
     Bank,
     BankRule,
     BankSettings,
-    FrameFeatures,
     Idempotency,
     Item,
     ItemId,
     ItemState,
     Labels,
-    LocalFeatures,
     NewItem,
     Page,
     Purpose,
@@ -63,6 +61,8 @@ class Catalog:
         """Use `open`."""
         self._database = database
         self._clock = clock
+        self.features = FeatureTable(database)
+        self.originals = OriginalTable(database, clock)
         self.jobs = JobTable(database, clock)
         self.keys = KeyTable(database, clock)
         self.audit = AuditLog(database)
@@ -263,30 +263,6 @@ class Catalog:
         """
         return self._database.write(lambda connection: item_rows.remove(connection, bank, item_id, self._clock()))
 
-    def features_of(self, item_ids: Collection[ItemId], extractor: str) -> dict[ItemId, tuple[FrameFeatures, ...]]:
-        """The local features of a handful of items, in one query; of those that have none of this extractor's, none."""
-        with self._database.reading() as connection:
-            return feature_rows.of_items(connection, item_ids, extractor)
-
-    def put_features(self, kept: Mapping[ItemId, Mapping[int, LocalFeatures]]) -> set[ItemId]:
-        """
-        Gives items that are banked already their local features, by frame number. No view changes.
-
-        Returns:
-            those of the items that are still there.
-        """
-        return self._database.write(lambda connection: feature_rows.put(connection, kept))
-
-    def items_without_features(self, extractor: str, limit: int, cursor: str | None = None) -> Page[ItemId]:
-        """
-        Items of media that have no local features of this extractor, oldest first.
-
-        Raises:
-            BadCursor: the cursor is not one of this list.
-        """
-        with self._database.reading() as connection:
-            return feature_rows.lacking(connection, extractor, limit, cursor)
-
     def known_sha256(self, bank: str, digests: Collection[str]) -> set[str]:
         """
         Which of these bytes the bank holds, disabled items included.
@@ -359,18 +335,6 @@ class Catalog:
         """All rows of a space, or of the hashes, as of one version: part by part, while the context is open."""
         with self._database.reading() as connection:
             yield feed.everything(connection, space)
-
-    def removals(self, limit: int) -> list[str]:
-        """Digests of originals to delete from their store now; then `removed` must be told, or they come again."""
-        now = self._clock()
-        with self._database.reading() as connection:
-            if not original_rows.waiting(connection, now):
-                return []
-        return self._database.write(lambda connection: original_rows.claim(connection, limit, now))
-
-    def removed(self, digests: Collection[str]) -> None:
-        """These originals are deleted."""
-        self._database.write(lambda connection: original_rows.cross_out(connection, digests))
 
     def check_writable(self) -> None:
         """

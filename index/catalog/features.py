@@ -7,12 +7,44 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, exists, insert, not_, select
 
 from index.catalog.cursors import cursor_for, number_position
+from index.catalog.database import Database
 from index.catalog.tables import features, frames, items
 from index.identifiers import item_key_of
 from index.records import FrameFeatures, ItemId, ItemKind, LocalFeatures, Page
 
 Values = dict[str, Any]
 _LIST = "items without features"
+
+
+class FeatureTable:
+    """The local features of banked items. Safe from any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_items(self, item_ids: Collection[ItemId], extractor: str) -> dict[ItemId, tuple[FrameFeatures, ...]]:
+        """Of a handful of items, in one query; of those that have none of this extractor's, none."""
+        with self._database.reading() as connection:
+            return of_items(connection, item_ids, extractor)
+
+    def put(self, kept: Mapping[ItemId, Mapping[int, LocalFeatures]]) -> set[ItemId]:
+        """
+        Gives items that are banked already their local features, by frame number. No view changes.
+
+        Returns:
+            those of the items that are still there.
+        """
+        return self._database.write(lambda connection: put(connection, kept))
+
+    def lacking(self, extractor: str, limit: int, cursor: str | None = None) -> Page[ItemId]:
+        """
+        Items of media that have no local features of this extractor, oldest first.
+
+        Raises:
+            BadCursor: the cursor is not one of this list.
+        """
+        with self._database.reading() as connection:
+            return lacking(connection, extractor, limit, cursor)
 
 
 def write(connection: Connection, new: Mapping[tuple[int, int], LocalFeatures]) -> None:

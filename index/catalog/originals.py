@@ -6,17 +6,38 @@ Somebody may bank the same bytes again meanwhile. While a deletion is under way 
 (`OriginalBeingRemoved`); before it has begun, banking calls it off.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
 
+from index.catalog.database import Database
 from index.catalog.tables import items, original_removals
 from index.errors import OriginalBeingRemoved
 
 _CLAIM = timedelta(minutes=5)
 """After this whoever began a deletion has died over it."""
+
+
+class OriginalTable:
+    """Which originals wait to be deleted from their store. Safe from any thread."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+
+    def removals(self, limit: int) -> list[str]:
+        """Digests of originals to delete from their store now; then `removed` must be told, or they come again."""
+        now = self._clock()
+        with self._database.reading() as connection:
+            if not waiting(connection, now):
+                return []
+        return self._database.write(lambda connection: claim(connection, limit, now))
+
+    def removed(self, digests: Collection[str]) -> None:
+        """These originals are deleted."""
+        self._database.write(lambda connection: cross_out(connection, digests))
 
 
 def note(connection: Connection, which: ColumnElement[bool]) -> None:

@@ -31,7 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration, which these tables describe."""
 
 
@@ -46,6 +46,8 @@ class ChangeKind(StrEnum):
     """An item that was there before has embeddings in one more space."""
     SPACE_STATE = "space_state"
     """A space is served in another way, or not any more."""
+    INCIDENT = "incident"
+    """An incident is new, or it is in another state or has other rules, banks or participants."""
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -91,6 +93,8 @@ log_head = Table(
     Column("checked_at", UtcTime),
     Column("catalog_id", String(32), nullable=False, server_default=""),
     Column("audit_seq", BigInteger, nullable=False, server_default="0"),
+    Column("sighting_seq", BigInteger, nullable=False, server_default="0"),
+    Column("event_seq", BigInteger, nullable=False, server_default="0"),
     Column("audit_digest", LargeBinary(32)),  # of the last entry of the audit log; None before the first
     Column("keys_version", BigInteger, nullable=False, server_default="0"),  # how often keys were changed
     CheckConstraint("one = 1", name="single"),

@@ -53,7 +53,7 @@ class FillFeatures:
     def run(self, task: Task) -> None:
         cursor = None if task.cursor is None else task.cursor["after"]
         while True:
-            page = self._tools.catalog.items_without_features(EXTRACTOR, _PAGE, cursor)
+            page = self._tools.catalog.features.lacking(EXTRACTOR, _PAGE, cursor)
             counts = self._fill(page.items)
             cursor = page.next
             if cursor is None:
@@ -72,7 +72,7 @@ class FillFeatures:
             made = future.result()
             if made is not None:
                 kept[item.item_id] = made
-        written = self._tools.catalog.put_features(kept) if kept else set()
+        written = self._tools.catalog.features.put(kept) if kept else set()
         return {"done": len(items), "filled": len(written), "without_original": len(items) - len(kept)}
 
     def _features(self, item: Item) -> dict[int, LocalFeatures] | None:

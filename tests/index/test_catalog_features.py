@@ -27,7 +27,7 @@ def test_features_are_kept_with_the_item_and_read_in_the_order_of_its_frames(
 ) -> None:
     item_id = add(catalog, picture(frames=(frame(0, b"first"), frame(40, None), frame(80, b"third!"))))
     add(catalog, picture(frames=(frame(0, b"other"),)))
-    found = catalog.features_of([item_id], NEW)
+    found = catalog.features.of_items([item_id], NEW)
     assert [(each.frame_no, each.position_ms, each.count, each.data) for each in found[item_id]] == [
         (0, 0, 5, b"first"),
         (2, 80, 6, b"third!"),
@@ -36,24 +36,24 @@ def test_features_are_kept_with_the_item_and_read_in_the_order_of_its_frames(
 
 def test_features_of_another_extractor_are_not_read(catalog: Catalog, picture: MakeItem) -> None:
     item_id = add(catalog, picture(frames=(frame(0, b"old", OLD),)))
-    assert catalog.features_of([item_id], NEW) == {}
-    catalog.put_features({item_id: {0: LocalFeatures(NEW, 3, b"new")}})
-    assert catalog.features_of([item_id], NEW)[item_id][0].data == b"new"
-    assert catalog.features_of([item_id], OLD)[item_id][0].data == b"old"
+    assert catalog.features.of_items([item_id], NEW) == {}
+    catalog.features.put({item_id: {0: LocalFeatures(NEW, 3, b"new")}})
+    assert catalog.features.of_items([item_id], NEW)[item_id][0].data == b"new"
+    assert catalog.features.of_items([item_id], OLD)[item_id][0].data == b"old"
 
 
 def test_an_id_that_is_not_quite_an_item_s_has_no_features(catalog: Catalog, picture: MakeItem) -> None:
     item_id = add(catalog, picture(frames=(frame(0, b"x"),)))
     another = new_item_id(int(item_id[:12], 16))
-    assert catalog.features_of([another, ItemId("nonsense")], NEW) == {}
-    assert catalog.put_features({another: {0: LocalFeatures(NEW, 1, b"y")}, item_id: {}}) == {item_id}
-    assert catalog.features_of([item_id], NEW)[item_id][0].data == b"x"
+    assert catalog.features.of_items([another, ItemId("nonsense")], NEW) == {}
+    assert catalog.features.put({another: {0: LocalFeatures(NEW, 1, b"y")}, item_id: {}}) == {item_id}
+    assert catalog.features.of_items([item_id], NEW)[item_id][0].data == b"x"
 
 
 def test_features_can_be_put_again(catalog: Catalog, picture: MakeItem) -> None:
     item_id = add(catalog, picture(frames=(frame(0, b"x"),)))
-    catalog.put_features({item_id: {0: LocalFeatures(NEW, 2, b"xx")}})
-    (only,) = catalog.features_of([item_id], NEW)[item_id]
+    catalog.features.put({item_id: {0: LocalFeatures(NEW, 2, b"xx")}})
+    (only,) = catalog.features.of_items([item_id], NEW)[item_id]
     assert (only.count, only.data) == (2, b"xx")
 
 
@@ -62,13 +62,13 @@ def test_features_go_with_their_item_and_with_their_bank(catalog: Catalog, pictu
     second = add(catalog, picture(frames=(frame(0, b"x"),)), "news")
     catalog.delete_item("known", first)
     catalog.delete_bank("news")
-    assert catalog.features_of([first, second], NEW) == {}
+    assert catalog.features.of_items([first, second], NEW) == {}
 
 
 def test_features_put_later_change_no_view(catalog: Catalog, picture: MakeItem) -> None:
     item_id = add(catalog, picture(frames=(frame(),)))
     before = catalog.version()
-    catalog.put_features({item_id: {0: LocalFeatures(NEW, 1, b"x")}})
+    catalog.features.put({item_id: {0: LocalFeatures(NEW, 1, b"x")}})
     assert catalog.version() == before
 
 
@@ -78,9 +78,9 @@ def test_items_that_lack_features_are_listed_page_by_page_and_signatures_are_not
     lacking = [add(catalog, picture(frames=(frame(0, b"old", OLD),))) for _ in range(3)]
     add(catalog, picture(frames=(frame(0, b"new"),)))
     add(catalog, picture(kind=ItemKind.SIGNATURE, sha256=None, frames=(frame(),)))
-    page = catalog.items_without_features(NEW, 2)
-    rest = catalog.items_without_features(NEW, 2, page.next)
+    page = catalog.features.lacking(NEW, 2)
+    rest = catalog.features.lacking(NEW, 2, page.next)
     assert [*page.items, *rest.items] == lacking
     assert rest.next is None
     with pytest.raises(BadCursor):
-        catalog.items_without_features(OLD, 2, page.next)
+        catalog.features.lacking(OLD, 2, page.next)

@@ -22,11 +22,11 @@ def kept(picture: Callable[..., NewItem]) -> Callable[[str], NewItem]:
 def test_an_original_goes_with_the_last_item_of_its_bytes(catalog: Catalog, kept: Callable[[str], NewItem]) -> None:
     first = catalog.add_item("known", kept(ONE)).item
     second = catalog.add_item("news", kept(ONE)).item
-    assert (first.original_bytes, catalog.removals(10)) == (1000, [])
+    assert (first.original_bytes, catalog.originals.removals(10)) == (1000, [])
     catalog.delete_item("known", first.item_id)
-    assert catalog.removals(10) == []
+    assert catalog.originals.removals(10) == []
     catalog.delete_item("news", second.item_id)
-    assert catalog.removals(10) == [ONE]
+    assert catalog.originals.removals(10) == [ONE]
 
 
 def test_originals_of_a_bank_go_with_it_but_for_those_that_others_hold(
@@ -35,20 +35,20 @@ def test_originals_of_a_bank_go_with_it_but_for_those_that_others_hold(
     catalog.add_items("known", [kept(ONE), kept(TWO), picture()])
     catalog.add_item("news", kept(TWO))
     catalog.delete_bank("known")
-    assert catalog.removals(10) == [ONE]
+    assert catalog.originals.removals(10) == [ONE]
 
 
 def test_a_deletion_is_begun_once_and_again_when_whoever_began_it_died(
     catalog: Catalog, url: str, kept: Callable[[str], NewItem]
 ) -> None:
     catalog.delete_item("known", catalog.add_item("known", kept(ONE)).item.item_id)
-    assert catalog.removals(10) == [ONE]
-    assert catalog.removals(10) == []
+    assert catalog.originals.removals(10) == [ONE]
+    assert catalog.originals.removals(10) == []
     with closing(Catalog.open(url, lambda: datetime.now(UTC) + timedelta(hours=1))) as later:
-        assert later.removals(10) == [ONE]
-        later.removed([ONE])
+        assert later.originals.removals(10) == [ONE]
+        later.originals.removed([ONE])
     with closing(Catalog.open(url, lambda: datetime.now(UTC) + timedelta(hours=2))) as later:
-        assert later.removals(10) == []
+        assert later.originals.removals(10) == []
 
 
 def test_banking_the_same_bytes_again_calls_their_deletion_off(
@@ -56,15 +56,15 @@ def test_banking_the_same_bytes_again_calls_their_deletion_off(
 ) -> None:
     catalog.delete_item("known", catalog.add_item("known", kept(ONE)).item.item_id)
     catalog.add_item("known", kept(ONE))
-    assert catalog.removals(10) == []
+    assert catalog.originals.removals(10) == []
 
 
 def test_bytes_whose_original_is_being_deleted_are_not_banked_at_that_moment(
     catalog: Catalog, kept: Callable[[str], NewItem]
 ) -> None:
     catalog.delete_item("known", catalog.add_item("known", kept(ONE)).item.item_id)
-    assert catalog.removals(10) == [ONE]
+    assert catalog.originals.removals(10) == [ONE]
     with pytest.raises(OriginalBeingRemoved):
         catalog.add_item("known", kept(ONE))
-    catalog.removed([ONE])
+    catalog.originals.removed([ONE])
     assert catalog.add_item("known", kept(ONE)).created

@@ -157,7 +157,8 @@ def test_originals_that_were_claimed_long_ago_are_left_to_whoever_claims_them_ne
         now[0] += 100.0
 
     monkeypatch.setattr("service.originals.time.monotonic", lambda: now[0])
-    catalog = SimpleNamespace(removals=lambda _: claims.pop(0), removed=crossed_out.extend)
+    originals = SimpleNamespace(removals=lambda _: claims.pop(0), removed=crossed_out.extend)
+    catalog = SimpleNamespace(originals=originals)
     assert delete_removed(catalog, SimpleNamespace(delete=slowly)) == 2  # type: ignore[arg-type]
     assert deleted == crossed_out == ["1" * 64, "2" * 64]
 

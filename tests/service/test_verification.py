@@ -239,16 +239,16 @@ def test_features_of_another_version_are_not_compared_until_they_are_made_anew(
     upload = encoded(cropped(scene(10)), "PNG")
     assert match(client, upload)["matches"] == []
     media = client.service.decoder.decode(data)
-    client.service.catalog.put_features({ItemId(item_id): features_of(media)})
+    client.service.catalog.features.put({ItemId(item_id): features_of(media)})
     assert [each["verified"] for each in match(client, upload)["matches"]] == [True]
 
 
 def test_damaged_features_are_as_none(verifying: Callable[..., FlaskClient], encoded: Encoded) -> None:
     client = verifying()
     item_id = ItemId(bank(client, encoded(scene(11), "PNG")))
-    (kept,) = client.service.catalog.features_of([item_id], EXTRACTOR)[item_id]
+    (kept,) = client.service.catalog.features.of_items([item_id], EXTRACTOR)[item_id]
     damaged = LocalFeatures(EXTRACTOR, kept.count, kept.data[:-7])
-    client.service.catalog.put_features({item_id: {0: damaged}})
+    client.service.catalog.features.put({item_id: {0: damaged}})
     assert {each["verified"] for each in match(client, encoded(softened(11), "PNG"))["matches"]} == {None}
 
 
@@ -388,5 +388,5 @@ def test_a_job_makes_the_features_that_are_lacking_from_the_originals(
     task = FakeTask()
     FillFeatures(FeatureTools(service.catalog, service.decoder, service.originals, 2)).run(task)
     assert dict(task.counts) == {"done": 3, "filled": 2, "without_original": 1}
-    assert set(service.catalog.features_of(items, EXTRACTOR)) == {items[0], items[2]}
+    assert set(service.catalog.features.of_items(items, EXTRACTOR)) == {items[0], items[2]}
     assert match(client, encoded(cropped(scene(30)), "PNG"))["matches"][0]["verified"] is True
