@@ -12,6 +12,7 @@ as many unrelated pairs. Source: Desolneux, Moisan and Morel 2000, "Meaningful a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,8 +38,9 @@ ANGLE, SCALE = 0.5, 0.5
 """How far a pair's own turn (radians) and scale (logarithm) may be from the arrangement's."""
 AFFINE_FROM, HOMOGRAPHY_FROM = 7, 14
 """Agreeing pairs from which a looser movement is tried."""
-STIFF = 0.9
-"""Of the most agreeing pairs, the share with which a stiffer movement is taken."""
+PRICE = 2.0
+SHARPEST_PX = 0.5
+"""No corner is placed better than this."""
 STARTS = 4
 CELL_PX = 5.0
 """Corners of one place on several levels count once."""
@@ -56,6 +58,13 @@ class Model(StrEnum):
     SIMILARITY = "similarity"
     AFFINE = "affine"
     HOMOGRAPHY = "homography"
+
+
+NUMBERS = {Model.SIMILARITY: 4, Model.AFFINE: 6, Model.HOMOGRAPHY: 8}
+Points = NDArray[np.float64]
+"""Shape (n, 2)."""
+_Moving = tuple[Matrix, Model, NDArray[np.bool_]]
+"""A movement, its kind, and which pairs agree with it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,9 +186,10 @@ def _refined(
     pairs: _Pairs, start: tuple[complex, complex, NDArray[np.bool_]], reach: float
 ) -> tuple[Matrix, Model, NDArray[np.bool_]]:
     """
-    The stiffest movement with which nearly as many pairs agree as with any, by least squares over these pairs.
+    The movement that explains the pairs best for what it may bend, by least squares over those that agree with it.
 
-    A looser one always fits a little better where the pairs are, and goes astray where they are not.
+    A looser one always fits a little better where the pairs are, and goes astray where they are not: it must earn each
+    of its numbers.
     """
     factor, shift, agreeing = start
     stiff = np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag], [0, 0, 1]])
@@ -189,7 +199,7 @@ def _refined(
     tried = [(stiff, Model.SIMILARITY, agreeing)]
     for model, least in ((Model.SIMILARITY, FEWEST), (Model.AFFINE, AFFINE_FROM), (Model.HOMOGRAPHY, HOMOGRAPHY_FROM)):
         matrix, chosen = stiff, agreeing
-        for _ in range(2):
+        for _ in range(3):
             found = _fitted(model, ours[chosen], theirs[chosen]) if chosen.sum() >= least else None
             if found is None:
                 break
@@ -197,8 +207,21 @@ def _refined(
             chosen = (np.linalg.norm(moved(matrix, ours) - theirs, axis=1) < CLOSE * reach) & willing
         else:
             tried.append((matrix, model, chosen))
-    most = max(int(chosen.sum()) for _, _, chosen in tried[1:] or tried)
-    return next(one for one in tried[1:] or tried if one[2].sum() >= STIFF * most)
+    return min(tried[1:] or tried, key=lambda one: _misfit(one, tried, (ours, theirs), reach))
+
+
+def _misfit(one: _Moving, tried: Sequence[_Moving], points: tuple[Points, Points], reach: float) -> float:
+    """
+    How badly a movement explains the pairs that agree with any, and how many numbers it takes. Lower is better.
+
+    Source: Schwarz 1978, "Estimating the dimension of a model", with a heavier price (`PRICE`).
+    """
+    matrix, model, _ = one
+    agreeing = np.any([chosen for _, _, chosen in tried], axis=0)
+    ours, theirs = (each[agreeing] for each in points)
+    missed = np.minimum(((moved(matrix, ours) - theirs) ** 2).sum(axis=1), (CLOSE * reach) ** 2)
+    count = 2 * len(ours)
+    return float(count * math.log(missed.sum() / count + SHARPEST_PX**2) + PRICE * NUMBERS[model] * math.log(count))
 
 
 def _fitted(model: Model, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Matrix | None:

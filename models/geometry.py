@@ -18,22 +18,27 @@ from numpy.typing import NDArray
 from models import opencv
 from models.arrangement import Arrangement, Model, arrange, local_scale, moved
 from models.features import Features
-from models.opencv import Matrix
+from models.opencv import Grey, Matrix
 
 Quad = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 """Corners as shares of width and height, from the picture's own top left clockwise; outside 0..1 is outside it."""
 
 __all__ = ["Location", "Model", "Quad", "locate", "locate_each"]
 
-SAME = 0.375
-"""The correlation of two descriptors from which a place looks the same: 80 bits of 256 where half of them are ones."""
+SAME, OTHER = 0.375, 0.15
+"""
+The correlation of two descriptors from which a place looks the same (80 bits of 256 where half of them are ones), and
+under which it shows something else: pictures that have nothing to do with each other correlate by 0 on average.
+"""
 CLEAR, CLEAR_AGREEMENT = 40.0, 0.7
 """With an arrangement worth this the mirror image is not asked."""
 MIRRORED = 8
-CELLS = 6
-"""The reference is divided into CELLS by CELLS cells; each in which enough is seen agrees or does not."""
-SEEN_IN_CELL = 2
-AGREEING_IN_CELL = 0.25
+DOUBT = 4
+"""So many places are thought to be seen and not to agree: few that agree prove less than many."""
+TURNED_DEG = 2.0
+"""From this on a picture is turned, and its own corners may be filled up with something."""
+FILLED, FILL_AROUND_PX = 64, 41
+"""A place a quarter of whose surroundings is such filling is not seen."""
 MARGIN_PX = 3.0
 _UNIT = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 
@@ -46,10 +51,9 @@ class Location:
     Args:
         inliers: how many pairs of corners agree.
         weight: what their arrangement is worth: minus the decimal logarithm of how many this good chance brings.
-        seen: how many corners of the reference the query should show.
+        seen: how many corners of the reference the query should show, with what is around them.
         alike: how many of them look the same there.
-        cells: how many cells of the reference with corners in them the query should show.
-        agreement: the share of those cells in which enough looks the same.
+        unlike: at how many of them something else is seen.
         model: what moves the reference onto the query.
         mirrored: whether the query shows the reference's mirror image.
         rotation_deg: by how much the reference is turned in the query, clockwise, -180..180.
@@ -65,8 +69,7 @@ class Location:
     weight: float
     seen: int
     alike: int
-    cells: int
-    agreement: float
+    unlike: int
     model: Model
     mirrored: bool
     rotation_deg: float
@@ -76,6 +79,16 @@ class Location:
     coverage: float
     query_points: NDArray[np.float32]
     reference_points: NDArray[np.float32]
+
+    @property
+    def agreement(self) -> float:
+        """The share of what should be seen that looks the same, with some doubt where that is little."""
+        return self.alike / (self.seen + DOUBT)
+
+    @property
+    def disputed(self) -> float:
+        """The share of what should be seen where something else is; all of it where nothing should be."""
+        return self.unlike / self.seen if self.seen else 1.0
 
 
 def locate(query: Features, reference: Features, *, mirrored_too: bool = True) -> Location | None:
@@ -140,8 +153,7 @@ def _found(query: Features, reference: Features, arrangement: Arrangement, *, mi
         weight=round(arrangement.value, 2),
         seen=0,
         alike=0,
-        cells=0,
-        agreement=0.0,
+        unlike=0,
         model=arrangement.model,
         mirrored=mirrored,
         rotation_deg=round(_turn(matrix, size_r), 2),
@@ -159,34 +171,33 @@ def _looked_closer(found: Location, query: Features, reference: Features, arrang
     if query.grey is None:
         return found
     picture = np.ascontiguousarray(query.grey[:, ::-1]) if found.mirrored else query.grey
-    corners = reference.corners
-    there = moved(arrangement.matrix, corners.points.astype(np.float64))
-    limits = np.array([query.width_px, query.height_px]) - MARGIN_PX
-    shown = np.flatnonzero(((there > MARGIN_PX) & (there < limits)).all(axis=1))
-    if not len(shown):
-        return found
     straight = opencv.moved_back(picture, arrangement.matrix, reference.width_px, reference.height_px)
-    wanted = corners.some(shown)
-    places, looks = opencv.described(straight, wanted)
-    same = np.zeros(len(corners.points), np.bool_)
-    same[shown[places]] = correlation(looks, wanted.descriptors[places]) >= SAME
-    same[arrangement.reference] = True
-    seen = np.zeros(len(same), np.bool_)
-    seen[shown[places]] = True
-    seen[arrangement.reference] = True
-    size = np.array([reference.width_px, reference.height_px])
-    cell = np.minimum((corners.points * (CELLS / size)).astype(np.int64), CELLS - 1) @ (1, CELLS)
-    held = np.bincount(cell[seen], minlength=CELLS**2)
-    right = np.bincount(cell[seen & same], minlength=CELLS**2)
-    counted = held >= SEEN_IN_CELL
-    agreeing = counted & (right >= AGREEING_IN_CELL * held)
+    corners = reference.corners
+    shown = _shown(found, picture, reference, arrangement)
+    places, looks = opencv.described(straight, corners.some(shown))
+    same = np.full(len(corners.points), np.nan)
+    same[shown[places]] = correlation(looks, corners.descriptors[shown[places]])
+    same[arrangement.reference] = np.fmax(same[arrangement.reference], SAME)
     return replace(
         found,
-        seen=int(seen.sum()),
-        alike=int((seen & same).sum()),
-        cells=int(counted.sum()),
-        agreement=round(float(agreeing.sum() / max(1, counted.sum())), 4),
+        seen=int((~np.isnan(same)).sum()),
+        alike=int((same >= SAME).sum()),
+        unlike=int((same < OTHER).sum()),
     )
+
+
+def _shown(found: Location, picture: Grey, reference: Features, arrangement: Arrangement) -> NDArray[np.int64]:
+    """Which corners of the reference the query should show with all that is around them."""
+    corners = reference.corners
+    there = moved(arrangement.matrix, corners.points.astype(np.float64))
+    reach = np.maximum(opencv.PATCH_PX / 2 * opencv.size_of(corners.levels) * found.scale, MARGIN_PX)
+    height, width = picture.shape
+    inside = np.minimum(there, np.array([width, height]) - there).min(axis=1) >= reach
+    if abs((found.rotation_deg + 45) % 90 - 45) >= TURNED_DEG:
+        filling = opencv.filled_corners(picture)
+        filled = opencv.moved_back(filling, arrangement.matrix, reference.width_px, reference.height_px)
+        inside &= opencv.mean_around(filled, corners.points, FILL_AROUND_PX) <= FILLED
+    return np.flatnonzero(inside)
 
 
 def correlation(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.float64]:

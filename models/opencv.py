@@ -28,6 +28,7 @@ PATCH_PX = 31
 """The side of what a corner is described by, on the corner's own level."""
 RIM_PX = 19
 """Corners nearer to the picture's rim than this, on their level, cannot be described."""
+FILL_LEVELS, FILL_PX = 8, 15
 FAINTEST = 8
 """Grey levels by which a ring of pixels must differ from the middle to be a corner."""
 
@@ -119,6 +120,31 @@ def moved_back(picture: Grey, matrix: Matrix, width: int, height: int) -> Grey:
     """The picture as it was before `matrix` moved it, black where it does not reach."""
     flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     return np.asarray(cv2.warpPerspective(picture, matrix, (width, height), flags=flags), dtype=np.uint8)
+
+
+def filled_corners(picture: Grey) -> Grey:
+    """
+    Where the picture is one surface from its own corners on, 255 there: what a turned picture is filled up with.
+
+    Strips narrower than FILL_PX do not count: they run between letters too.
+    """
+    height, width = picture.shape
+    mask = np.zeros((height + 2, width + 2), np.uint8)
+    flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (255 << 8)
+    for x, y in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
+        if not mask[y + 1, x + 1]:
+            cv2.floodFill(picture, mask, (x, y), 0, FILL_LEVELS, FILL_LEVELS, flags)
+    rim = FILL_PX
+    wide = cv2.copyMakeBorder(mask[1:-1, 1:-1], rim, rim, rim, rim, cv2.BORDER_REPLICATE)
+    opened = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((FILL_PX, FILL_PX), np.uint8))
+    return np.ascontiguousarray(opened[rim:-rim, rim:-rim], dtype=np.uint8)
+
+
+def mean_around(picture: Grey, points: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+    """The mean level in a square about each point; points are in pixels and lie in the picture."""
+    blurred = cv2.blur(picture, (side, side))
+    columns, rows = points.astype(np.int64).T
+    return np.asarray(blurred[rows.clip(0, picture.shape[0] - 1), columns.clip(0, picture.shape[1] - 1)], np.float64)
 
 
 def homography(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Matrix | None:

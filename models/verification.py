@@ -22,7 +22,7 @@ from models.calibration import BadCalibration, Sample, Threshold, expected_rate
 from models.geometry import Location
 
 FILE = "verification.json"
-FORMAT = 1
+FORMAT = 2
 SAME_PDQ = 31
 """At this distance or less nobody needs a closer look. Source: PDQ's own recommendation."""
 ENOUGH_SCORE = 0.7
@@ -32,6 +32,11 @@ LIKELY_WEIGHT = 12.0
 """Of an arrangement; chance brings none this good."""
 STRONG_FROM, STRONG_AT = 8.0, 33.0
 """Between these an arrangement's strength goes from 0 to 1; lines of letters reach 18."""
+AGREEING, DISPUTED = 0.85, 0.1
+"""
+A copy agrees in more of what should be seen than the first, and is disputed in less of it than the second. A sticker
+covers as much as that, and so do the pictures on two pages of one app, of which three quarters are the app's own.
+"""
 STEEPEST = 60.0
 
 Judgement = Literal["variant", "related", "none"]
@@ -188,21 +193,22 @@ def terms_of(evidence: Evidence) -> dict[str, float]:
     """
     The terms of the logistic model, by name, in one order; without a location those of geometry are nothing.
 
-    All but the first can only speak for a copy, and their weights are fitted so: what agrees in little of a picture
-    speaks little, however strongly it is arranged.
+    All but the first can only speak for a copy, and their weights are fitted so: what agrees in little of a picture, or
+    is disputed in much of it, speaks little, however strongly it is arranged.
     """
     score, distance, location = evidence.score, evidence.pdq_distance, evidence.location
     flat = flat_terms(np.array(-1.0 if score is None else score), np.array(256 if distance is None else distance))
-    weight, agreement = (0.0, 0.0) if location is None else (location.weight, location.agreement)
+    weight, agreement, disputed = 0.0, 0.0, 1.0
+    if location is not None:
+        weight, agreement, disputed = location.weight, location.agreement, location.disputed
     strong = min(1.0, max(0.0, (weight - STRONG_FROM) / (STRONG_AT - STRONG_FROM)))
     return {
         "one": 1.0,
         **{name: float(value) for name, value in flat.items()},
         "weight": min(1.0, max(0.0, weight / LIKELY_WEIGHT)),
         "located_score": strong * max(0.0, score or 0.0),
-        "agreement": max(0.0, agreement - 0.75),
-        "located_agreement": strong * max(0.0, agreement - 0.6),
-        "located_everywhere": strong * max(0.0, agreement - 0.8),
+        "agreement": strong * max(0.0, agreement - AGREEING),
+        "undisputed": strong * max(0.0, DISPUTED - disputed),
     }
 
 

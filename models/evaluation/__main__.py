@@ -15,7 +15,8 @@ from models.evaluation.locating import locating
 from models.evaluation.network_embedder import NetworkEmbedder
 from models.evaluation.run import EvaluationOptions, evaluate
 from models.evaluation.study import StudyOptions, study
-from models.evaluation.verifying import VerifyingOptions, fit
+from models.evaluation.verification_parts import VerifyingOptions
+from models.evaluation.verifying import fit
 from models.openclip import open_embedder, use_threads
 from models.opencv import use_one_thread
 from models.training.export import shipped_network

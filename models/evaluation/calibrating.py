@@ -145,16 +145,22 @@ def calibrate(options: CalibrationOptions, embedder: Embedder, tick: Tick) -> Ca
 
 
 def calibrate_on_traffic(
-    embedder_id: str, sightings: Embeddings, bank: Embeddings, normalisation: Normalisation | None
+    embedder_id: str,
+    sightings: Sequence[Embeddings],
+    owners: NDArray[np.int64],
+    bank: Embeddings,
+    normalisation: Normalisation | None,
 ) -> CalibrationRecord:
     """
     Measure a space on what was really uploaded: recorded sightings that are taken to be innocent.
 
-    True matches among them raise the thresholds, so leave out what was confirmed to be one.
+    True matches among them raise the thresholds, so leave out what was confirmed to be one; but not what only reached
+    the present thresholds: what is measured would be what was left.
 
     Args:
         embedder_id: of the space.
-        sightings: one row an upload, shape (n, dim); each counts as a picture of its own.
+        sightings: the rows of each upload, shape (views, dim).
+        owners: what each shows: uploads that look alike count as one picture.
         bank: the rows of the bank, shape (m, dim).
         normalisation: that the space uses.
 
@@ -163,10 +169,10 @@ def calibrate_on_traffic(
     """
     if len(sightings) < LEAST or not len(bank):
         raise TooFewPictures(f"{len(sightings)} sightings against {len(bank)} banked rows; at least {LEAST} are needed")
-    background = np.zeros((0, sightings.shape[1]), np.float32) if normalisation is None else normalisation.background
+    background = np.zeros((0, bank.shape[1]), np.float32) if normalisation is None else normalisation.background
     part = Innocent(
-        queries=np.split(sightings, len(sightings)),
-        owners=np.arange(len(sightings)),
+        queries=sightings,
+        owners=owners,
         bank=np.split(bank, len(bank)),
         background=background,
         background_owners=np.full(len(background), -1),

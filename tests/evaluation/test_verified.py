@@ -14,8 +14,9 @@ from models.evaluation.edits.registry import named
 from models.evaluation.errors import TooFewPictures
 from models.evaluation.locating import corner_error, locating, true_quad
 from models.evaluation.run import EvaluationOptions, evaluate
+from models.evaluation.verification_parts import WALLS, VerifyingOptions
 from models.evaluation.verified import BY_PDQ, BY_SCORE, candidates
-from models.evaluation.verifying import VerifyingOptions, fit
+from models.evaluation.verifying import fit
 from models.features import EXTRACTOR
 from models.verification import VerificationRecord
 
@@ -52,13 +53,15 @@ def test_a_fitted_record_finds_copies_that_the_descriptor_alone_does_not(
     pictures: MakeFolder, thumbnails: Embedder
 ) -> None:
     record = fit(
-        VerifyingOptions(pictures(20, "innocent"), pictures(20, "alike", 100), originals=1, edits=0, paged=4),
+        VerifyingOptions(
+            pictures(20, "innocent"), pictures(20, "alike", 100), originals=1, composed=1, edits=0, paged=6
+        ),
         thumbnails,
         quiet,
     )
     assert record.embedder_id == "thumbnail"
     assert record.extractor == EXTRACTOR
-    assert record.sample.queries == 20
+    assert record.sample.queries == 20 - WALLS
     assert record.weights["agreement"] + record.weights["weight"] > 0
     assert record.related.score <= record.variant.score
     report = evaluate(

@@ -19,15 +19,14 @@ WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 WEIGHTS = dict.fromkeys(terms_of(Evidence(None, None)), 2.0) | {"one": -6.0, "score": 4.0, "located_score": 6.0}
 
 
-def located(weight: float = 40.0, agreement: float = 0.9) -> Location:
+def located(weight: float = 40.0, agreement: float = 0.9, disputed: float = 0.0) -> Location:
     nothing = np.zeros((0, 2), np.float32)
     return Location(
         inliers=30,
         weight=weight,
-        seen=300,
-        alike=200,
-        cells=30,
-        agreement=agreement,
+        seen=996,
+        alike=round(1000 * agreement),
+        unlike=round(996 * disputed),
         model=Model.SIMILARITY,
         mirrored=False,
         rotation_deg=0.0,
@@ -62,8 +61,10 @@ def test_every_kind_of_evidence_raises_the_probability(record: VerificationRecor
         dataclasses.replace(base, score=0.7),
         dataclasses.replace(base, pdq_distance=50),
         dataclasses.replace(base, location=located(weight=30)),
-        dataclasses.replace(base, location=located(weight=20, agreement=1.0)),
+        dataclasses.replace(base, location=located(weight=20, agreement=0.99)),
     )
+    disputed = dataclasses.replace(base, location=located(weight=20, disputed=0.08))
+    assert record.probability(disputed) < record.probability(base)
     for evidence in better:
         assert record.probability(evidence) > record.probability(base)
     assert record.probability(dataclasses.replace(base, location=None)) < record.probability(base)
@@ -76,7 +77,9 @@ def test_the_bundled_record_reads_more_evidence_as_more() -> None:
     assert record.related.score < record.variant.score
     assert record.judged(Evidence(0.7, 90, looked=True, location=located(60, 0.95))) == "variant"
     assert record.judged(Evidence(0.95, 110, looked=True)) != "variant", "a look in vain speaks against it"
-    assert record.judged(Evidence(0.6, 90, looked=True, location=located(60, 0.1))) != "variant", "a logo"
+    assert record.judged(Evidence(0.6, 90, looked=True, location=located(60, 0.1, 0.7))) != "variant", "a logo"
+    assert record.judged(Evidence(0.6, 90, looked=True, location=located(295, 0.8, 0.2))) != "variant", "a page"
+    assert record.judged(Evidence(0.4, 110, looked=True, location=located(150, 0.97))) == "variant", "strong geometry"
 
 
 def test_what_is_not_known_counts_for_nothing(record: VerificationRecord) -> None:
@@ -148,7 +151,7 @@ def test_a_record_comes_back_from_its_file_as_it_was(record: VerificationRecord,
 
 
 SPOILED: dict[str, Callable[[dict[str, Any]], object]] = {
-    "another format": lambda told: told | {"format": 2},
+    "another format": lambda told: told | {"format": 1},
     "no weights": lambda told: {name: value for name, value in told.items() if name != "weights"},
     "other terms": lambda told: told | {"weights": {"one": 1.0}},
     "a word for a weight": lambda told: told | {"weights": told["weights"] | {"score": "much"}},
