@@ -149,6 +149,8 @@ def faults_of(expected: Expected, place: Place, seed: int) -> list[str]:
         for views in (place.views(catalog), Views(catalog, {OLD: 16, NEW: 16})):
             faults += _faults_of_views(expected, views, seed)
             views.close()
+        catalog.purge_removed()
+        faults += _faults_of_rows(expected, catalog)
         catalog.check_writable()
     finally:
         catalog.close()
@@ -203,6 +205,16 @@ def _faults_within(catalog: Catalog) -> Iterable[str]:
     verified = catalog.audit.verify()
     if verified.broken is not None:
         yield f"the audit log is broken: {verified.broken}"
+
+
+def _faults_of_rows(expected: Expected, catalog: Catalog) -> Iterable[str]:
+    """Once what was removed is purged."""
+    with catalog.database.reading() as connection:
+        items, banks = connection.execute(
+            text("SELECT (SELECT count(*) FROM items), (SELECT count(*) FROM banks)")
+        ).one()
+    if (items, banks) != (len(expected.items), len(catalog.bank_rules())):
+        yield f"{items} items and {banks} banks are in the tables, where {len(expected.items)} items should be"
 
 
 def _faults_of_views(expected: Expected, views: Views, seed: int) -> Iterable[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from index.catalog import Catalog
+from index.catalog import banks as bank_rows
 from index.catalog import sqlite as sqlite_catalog
 from index.errors import Conflict, IndexingError
 from index.records import Embeddings, ItemId, ItemKind, ItemState, NewFrame, NewItem, Purpose, SpaceId
@@ -27,6 +28,7 @@ _WEIGHTS = {
     "disable": 8,
     "enable": 6,
     "bank": 3,
+    "purge": 3,
     "checkpoint": 6,
     "search": 4,
     "fold": 4,
@@ -99,6 +101,7 @@ def work(place: Place, ledger: Path, seed: list[int], items: dict[str, str]) -> 
     """
     sqlite_catalog._SHORTEN_EVERY_S = 0.05  # noqa: SLF001 - in a second here, what elsewhere takes hours
     sqlite_catalog._LONG_LOG_BYTES = 0  # noqa: SLF001
+    bank_rows._PURGED_AT_ONCE = 3  # noqa: SLF001 - several steps for a bank of a few items
     catalog = Catalog.open(place.url)
     views = place.views(catalog)
     book = Ledger(ledger)
@@ -182,6 +185,11 @@ class _Hand:
         self._add_many(name)
         number = self._ledger.intend("delete_bank", bank=name)
         self._catalog.delete_bank(name)
+        self._ledger.acknowledge(number)
+
+    def _purge(self) -> None:
+        number = self._ledger.intend("purge")
+        self._catalog.purge_removed()
         self._ledger.acknowledge(number)
 
     def _checkpoint(self) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from index.catalog import Catalog
 from index.changes import Changes, LogState
@@ -13,6 +13,9 @@ from index.reading import Reading, SemanticLayers
 from index.records import SpaceId, Version
 from index.vectors import VectorIndex
 from index.view import Opened, View
+
+_FAR_BEHIND: Final = 200_000
+"""Changes; after more of them it is cheaper to start over than to read them."""
 
 Load = Callable[[ViewKind[Any], Version], View[Any]]
 """Makes a view of what the catalog holds, which is at that version at least."""
@@ -69,7 +72,8 @@ class Follower:
         """
         Applies what the log has beyond what is published; whether there was anything. Cheap when there is not.
 
-        A log that ends before what is published was set back to an older backup: then everything is loaded anew.
+        A log that ends before what is published was set back to an older backup: then everything is loaded anew. So it
+        is when far too much has happened since, by the newest snapshot or what the tables hold now.
 
         Raises:
             CatalogUnavailable: the log cannot be read.
@@ -82,7 +86,7 @@ class Follower:
             published = self.reading.version
             if newest < published:  # or somebody else has applied more by now
                 newest = self._catalog.version()
-            if not self._views or newest < published:
+            if not self._views or newest < published or newest - published > _FAR_BEHIND:
                 self._begin(newest)
             elif newest > published:
                 self._apply(self._changes(published))

@@ -22,6 +22,8 @@ from index.view import Event, EventKind, Opened, View, ViewOptions
 
 _FAR_BEHIND: Final = 100_000
 """Changes; after more of them than these and than it has rows, a snapshot is no help any more."""
+_TOO_FAR_BEHIND: Final = 1_000_000
+"""However many rows it has: all that came since is held in memory at once, some kilobytes each."""
 _BLOCK = 1 << 14
 _LOOK_AGAIN_S = 0.05
 _PATIENCE_S = 60.0
@@ -63,7 +65,7 @@ class SnapshotKeeper:
         if opened is None:
             if head >= self._options.stored_rows:
                 opened = self._first(kind)
-        elif head - opened.manifest.version > max(_FAR_BEHIND, opened.manifest.rows):
+        elif head - opened.manifest.version > min(max(_FAR_BEHIND, opened.manifest.rows), _TOO_FAR_BEHIND):
             opened = self._first(kind, beyond=opened.number) or opened
         view = View(kind, self._options.fold_rows, opened)
         view.apply(self._catalog.changes(view.version, _spaces_of(kind), hashes=kind.space is None))

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, in
 
 from index.catalog import log
 from index.catalog.adding import vectors_of
+from index.catalog.banks import of_removed_bank
 from index.catalog.spaces import SpaceRow, row_of
 from index.catalog.tables import ChangeKind, banks, embeddings, frames, items
 from index.errors import WrongStage
@@ -39,6 +40,7 @@ def lacking(connection: Connection, space: SpaceId, after: int, until: int, limi
             items.c.item_key <= until,
             items.c.original_bytes.is_not(None),
             ~_embedded_in(row.key),
+            ~of_removed_bank(),
         )
         .order_by(items.c.item_key)
         .limit(limit)
@@ -71,7 +73,7 @@ def coverage(connection: Connection, row: SpaceRow, *, since: int = 0) -> Covera
     filled, lacks = _embedded_in(row.key), and_(_in_another(row), ~_embedded_in(row.key))
 
     def counted(condition: ColumnElement[bool]) -> int:
-        query = select(func.count()).select_from(items).where(items.c.item_key > since, condition)
+        query = select(func.count()).select_from(items).where(items.c.item_key > since, ~of_removed_bank(), condition)
         return int(connection.execute(query).scalar_one())
 
     return Coverage(
@@ -86,7 +88,7 @@ def left(connection: Connection, row: SpaceRow, limit: int) -> list[tuple[str, I
     query = (
         select(banks.c.name, items.c.item_id)
         .join(banks, banks.c.bank_key == items.c.bank_key)
-        .where(_in_another(row), ~_embedded_in(row.key))
+        .where(_in_another(row), ~_embedded_in(row.key), ~of_removed_bank())
         .order_by(items.c.item_key)
         .limit(limit)
     )
@@ -95,9 +97,8 @@ def left(connection: Connection, row: SpaceRow, limit: int) -> list[tuple[str, I
 
 def left_behind(connection: Connection, old: int, new: int, *, since: int = 0) -> int:
     """How many items can be found in the old space and not in the new one."""
-    query = (
-        select(func.count()).select_from(items).where(items.c.item_key > since, _embedded_in(old), ~_embedded_in(new))
-    )
+    wanted = items.c.item_key > since, _embedded_in(old), ~_embedded_in(new), ~of_removed_bank()
+    query = select(func.count()).select_from(items).where(*wanted)
     return int(connection.execute(query).scalar_one())
 
 
@@ -171,7 +172,7 @@ def purge(connection: Connection, space: SpaceId, after: int, limit: int) -> lis
 
 def count(connection: Connection) -> int:
     """How many items have an original to embed."""
-    query = select(func.count()).select_from(items).where(items.c.original_bytes.is_not(None))
+    query = select(func.count()).select_from(items).where(items.c.original_bytes.is_not(None), ~of_removed_bank())
     return int(connection.execute(query).scalar_one())
 
 

@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, delete, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, select, update
 
 from index.audit import AuditAction
-from index.catalog import audit, log, originals
+from index.catalog import audit, log, originals, quarantines
 from index.catalog import banks as bank_rows
 from index.catalog.cursors import cursor_for, number_position
 from index.catalog.tables import ChangeKind, banks, embeddings, items, spaces
 from index.errors import UnknownItem
 from index.identifiers import item_key_of
-from index.records import Item, ItemId, ItemKind, ItemState, Labels, Page, SpaceId, Version
+from index.records import Item, ItemChange, ItemId, ItemKind, ItemState, Page, Quarantine, SpaceId, Version
 
 T = TypeVar("T")
 _CHUNK = 1000
@@ -68,8 +68,9 @@ def active_by_sha256(connection: Connection, digest: str, bank_names: Collection
 
 
 def change(
-    connection: Connection, bank: str, item_id: ItemId, *, state: ItemState | None, labels: Labels | None, at: datetime
+    connection: Connection, bank: str, item_id: ItemId, wanted: ItemChange, at: datetime
 ) -> tuple[Item, Version]:
+    labels, state, quarantine = wanted.labels, wanted.state, wanted.quarantine
     row = _row(connection, bank, item_id)
     version = log.head(connection)
     values: dict[str, Any] = {}
@@ -79,8 +80,12 @@ def change(
     if state is not None and state != row.state:
         values["state"] = state.value
         version = log.record(connection, ChangeKind.ITEM_STATE, bank_key=row.bank_key, item_key=row.item_key, at=at)
+    if quarantine is not None and quarantine != (row.quarantine or Quarantine.NONE):
+        values["quarantine"] = quarantine.value
+        quarantines.note(connection, row.item_key, quarantine, {"by": "hand"}, at)
+        version = log.record(connection, ChangeKind.ITEM_LABELS, bank_key=row.bank_key, item_key=row.item_key, at=at)
     if values:
-        before = {name: row.labels if name == "labels" else row.state for name in values}
+        before = {name: getattr(row, name) for name in values}
         subject = f"banks/{bank}/items/{item_id}"
         audit.append(connection, at, AuditAction.ITEM_CHANGED, subject, {"before": before, "after": values})
         connection.execute(update(items).where(items.c.item_key == row.item_key).values(updated_at=at, **values))
@@ -99,7 +104,8 @@ def remove(connection: Connection, bank: str, item_id: ItemId, at: datetime) -> 
 
 
 def _select() -> Select[Any]:
-    return select(items, banks.c.name.label("bank")).join(banks, banks.c.bank_key == items.c.bank_key)
+    there = and_(banks.c.bank_key == items.c.bank_key, banks.c.removed_at.is_(None))
+    return select(items, banks.c.name.label("bank")).join(banks, there)
 
 
 def _row(connection: Connection, bank: str, item_id: ItemId) -> Row[Any]:
@@ -128,6 +134,7 @@ def _items(connection: Connection, rows: Sequence[Row[Any]]) -> list[Item]:
             created_at=row.created_at,
             updated_at=row.updated_at,
             original_bytes=row.original_bytes,
+            quarantine=Quarantine(row.quarantine or Quarantine.NONE),
         )
         for row in rows
     ]

@@ -1,9 +1,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from index.catalog import Catalog
 from index.errors import BadCursor, BankPurposeConflict, UnknownBank
@@ -107,22 +105,3 @@ def test_the_rules_of_all_banks_can_be_had_at_once(catalog: Catalog) -> None:
     assert set(rules) == {"known", "news", "a"}
     assert rules["a"].settings.variant_score == 0.9
     assert rules["news"].purpose is Purpose.PUBLIC_INTEREST
-
-
-def test_a_large_bank_is_removed_whole_by_small_statements(
-    catalog: Catalog, picture: Callable[..., NewItem], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("index.catalog.banks._REMOVED_AT_ONCE", 2)
-    gone = [one.item.item_id for one in catalog.add_items("known", [picture() for _ in range(5)])]
-    stays = catalog.add_item("news", picture()).item
-    removed: list[int] = []
-
-    def note(_connection: object, cursor: Any, statement: str, *_: object) -> None:
-        if statement.startswith("DELETE FROM items"):
-            removed.append(cursor.rowcount)
-
-    event.listen(Engine, "after_cursor_execute", note)
-    catalog.delete_bank("known")
-    event.remove(Engine, "after_cursor_execute", note)
-    assert removed == [2, 2, 1, 0]
-    assert set(catalog.items_by_id([*gone, stays.item_id])) == {stays.item_id}

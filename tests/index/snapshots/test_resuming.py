@@ -73,11 +73,14 @@ def test_another_process_takes_a_new_snapshot_over_with_all_that_happened_meanwh
     assert reading.embeddings_in(site.space) == 30
 
 
-def test_a_snapshot_far_behind_the_catalog_is_written_anew(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", ["_FAR_BEHIND", "_TOO_FAR_BEHIND"])
+def test_a_snapshot_far_behind_the_catalog_is_written_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
     items = site.bank(12)
     site.open().follow()
     items |= site.bank(20)
-    monkeypatch.setattr("index.keeper._FAR_BEHIND", 0)
+    monkeypatch.setattr(f"index.keeper.{bound}", 0)
     views = site.open()
     assert site.finds_all(views, items)
     part = site.part(views)

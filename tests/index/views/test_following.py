@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from index.catalog import Catalog
+from index.changes import Changes
 from index.errors import IndexBehind
 from index.flat import FlatIndex
 from index.records import BankSettings, Embeddings, ItemId, ItemState, NewItem, Purpose, SpaceId, Version
@@ -83,6 +84,32 @@ def test_a_version_that_comes_while_one_waits_is_reached(catalog: Catalog, views
     writer.start()
     assert views.reach(target, timeout_s=20) == target
     writer.join()
+
+
+def test_views_that_are_far_behind_start_over_instead_of_reading_the_log(
+    catalog: Catalog, views: Views, finder: Finder, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = picture(), picture()
+    gone = catalog.add_item("known", old).item.item_id
+    assert finder.finds(old, gone)
+    behind, changes, read = views.version, catalog.changes, list[Version]()
+
+    def changes_since(since: Version, *rest: Any, **more: Any) -> Changes:
+        read.append(since)
+        return changes(since, *rest, **more)
+
+    monkeypatch.setattr("index.following._FAR_BEHIND", 4)
+    monkeypatch.setattr(catalog, "changes", changes_since)
+    catalog.delete_item("known", gone)
+    catalog.delete_bank("news")
+    added = catalog.add_items("known", [picture(), picture(), new])[-1]
+    assert finder.finds(new, added.item.item_id)
+    assert not finder.finds(old, gone)
+    assert (views.version, set(views.banks)) == (catalog.version(), {"known"})
+    assert behind not in read
+    catalog.delete_item("known", added.item.item_id)
+    assert not finder.finds(new, added.item.item_id)
+    assert added.index_version in read
 
 
 def test_a_first_load_that_fails_half_way_leaves_nothing_behind(
