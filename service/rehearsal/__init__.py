@@ -1,0 +1,1 @@
+"""Plays a synthetic event against a running service, and shows what was caught when and by which means."""
