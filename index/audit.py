@@ -42,6 +42,14 @@ class AuditAction(StrEnum):
     JOB_CREATED = "job.created"
     JOB_CHANGED = "job.changed"
     """It was cancelled or tried again, or has ended: the details say which."""
+    INCIDENT_CREATED = "incident.created"
+    INCIDENT_CHANGED = "incident.changed"
+    INCIDENT_CONFIRMATION = "incident.confirmation"
+    """An organisation confirms it; another one must, for it to be confirmed."""
+    INCIDENT_ADVANCED = "incident.advanced"
+    """It is in another state."""
+    ITEM_QUARANTINED = "item.quarantined"
+    FEEDBACK_GIVEN = "feedback.given"
 
 
 @dataclass(frozen=True, slots=True)

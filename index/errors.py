@@ -4,9 +4,12 @@ What can go wrong between a request and the catalog.
 IndexingError
 ├── NotFound
 │   ├── UnknownBank
+│   ├── UnknownIncident
 │   ├── UnknownItem
 │   ├── UnknownJob
 │   ├── UnknownKey
+│   ├── UnknownCluster
+│   ├── UnknownSighting
 │   └── UnknownSpace
 ├── Conflict
 │   ├── BankPurposeConflict    a bank keeps the purpose it was made with
@@ -17,8 +20,16 @@ IndexingError
 │   ├── RoleConflict           a participant keeps the role it was made with
 │   ├── KeyUnusable            a key that has ended cannot be replaced by another
 │   ├── SpaceNotOpen           a process that answers does not have the space open
-│   └── JobStateConflict       a job cannot go from where it is to where it is told
-├── LeaseLost                  a part of a job is another worker's by now
+│   ├── JobStateConflict       a job cannot go from where it is to where it is told
+│   ├── IncidentChanged        somebody has changed the incident since it was looked at
+│   ├── IncidentClosed         an incident that has ended keeps its rules
+│   ├── TransitionRefused      an incident cannot go from where it is to where it is told
+│   ├── OrganisationNeeded     nobody said on whose behalf an incident is confirmed
+│   ├── SameOrganisation       an organisation confirms an incident once
+│   ├── CriteriaUnmet          an incident lacks what it takes to be confirmed
+│   └── BankOfAnotherIncident  a bank belongs to one incident at most
+├── LeaseLost                  a part of a job, or the duties, are another worker's by now
+├── NothingToBank              a sighting of which nothing is kept that finds it
 ├── OriginalBeingRemoved       the original of these bytes is being deleted at this moment
 ├── BadCursor                  a list cursor that we did not issue
 ├── BadEmbedding               wrong shape, not finite, or not of norm 1
@@ -45,6 +56,10 @@ class UnknownBank(NotFound):
     pass
 
 
+class UnknownIncident(NotFound):
+    pass
+
+
 class UnknownItem(NotFound):
     pass
 
@@ -58,6 +73,14 @@ class UnknownSpace(NotFound):
 
 
 class UnknownJob(NotFound):
+    pass
+
+
+class UnknownCluster(NotFound):
+    pass
+
+
+class UnknownSighting(NotFound):
     pass
 
 
@@ -105,7 +128,39 @@ class JobStateConflict(Conflict):
     pass
 
 
+class IncidentChanged(Conflict):
+    pass
+
+
+class IncidentClosed(Conflict):
+    pass
+
+
+class TransitionRefused(Conflict):
+    pass
+
+
+class OrganisationNeeded(Conflict):
+    pass
+
+
+class SameOrganisation(Conflict):
+    pass
+
+
+class CriteriaUnmet(Conflict):
+    pass
+
+
+class BankOfAnotherIncident(Conflict):
+    pass
+
+
 class LeaseLost(IndexingError):
+    pass
+
+
+class NothingToBank(IndexingError):
     pass
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from index.incident_records import IncidentId
 from index.records import ItemId
 
 _KEY_DIGITS = 12
@@ -20,6 +21,10 @@ _TAG_DIGITS = 16
 
 def new_item_id(item_key: int) -> ItemId:
     return ItemId(f"{item_key:0{_KEY_DIGITS}x}{secrets.token_hex(_TAG_DIGITS // 2)}")
+
+
+def new_incident_id(incident_key: int) -> IncidentId:
+    return IncidentId(new_item_id(incident_key))
 
 
 def item_id_of(item_key: int, tag: int) -> ItemId:

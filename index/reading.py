@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from index.changes import Origins
+from index.changes import Origins, joined
 from index.errors import BadEmbedding, SpaceMismatch, UnknownBank
 from index.identifiers import item_id_of, item_key_of
 from index.layers import Layer, Sized
 from index.perceptual import PdqIndex
 from index.ranking import Candidates, Pairs, best_items, best_pairs
 from index.records import (
+    PDQ_BYTES,
     BankRule,
     Embeddings,
     ItemId,
@@ -156,6 +157,47 @@ class Reading:
             merits = -layer.index.distances(hashes, rows).astype(np.float32)
             hits += _perceptual_hits(layer, _pairs_of(rows, merits, layer.origins))
         return {hit.item_id: hit for _, hit in hits if hit.item_id in item_ids}
+
+    def items_in(self, banks: Collection[str]) -> NDArray[np.int64]:
+        """
+        The keys of everything that can be found of some banks, ascending.
+
+        Raises:
+            UnknownBank: one of the banks does not exist.
+        """
+        wanted = np.array(self._keys_of(banks), np.int64)
+        layers: list[Layer[Any]] = [layer for view in self.semantic.values() for layer in view.layers]
+        found = [
+            layer.origins.items[layer.alive & np.isin(layer.origins.banks, wanted)]
+            for layer in [*layers, *self.perceptual]
+        ]
+        return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+
+    def rows_of(self, space: SpaceId, items: NDArray[np.int64]) -> tuple[Origins, Embeddings]:
+        """
+        What these items look like in a space, one row each for every view of every frame; those that cannot be found
+        in it are missing.
+
+        Args:
+            space: of the rows.
+            items: keys, ascending.
+
+        Raises:
+            SpaceMismatch: the space is not served here.
+        """
+        view = self._view_of(space)
+        rows = [layer.rows_of(items) for layer in view.layers]
+        pairs = list(zip(view.layers, rows, strict=True))
+        embeddings = [np.empty((0, view.dim), np.float32), *(layer.index.vectors(of) for layer, of in pairs)]
+        return joined([layer.origins.take(of) for layer, of in pairs]), np.concatenate(embeddings)
+
+    def hashes_of(self, items: NDArray[np.int64]) -> tuple[Origins, PdqRows, NDArray[np.int16]]:
+        """The hashes of these items and their qualities; items: keys, ascending."""
+        pairs = [(layer, layer.rows_of(items)) for layer in self.perceptual]
+        hashes = [np.empty((0, PDQ_BYTES), np.uint8), *(layer.index.hashes(of) for layer, of in pairs)]
+        qualities = [np.empty(0, np.int16), *(layer.index.qualities[of] for layer, of in pairs)]
+        origins = joined([layer.origins.take(of) for layer, of in pairs])
+        return origins, np.concatenate(hashes), np.concatenate(qualities)
 
     def _layers_of(self, space: SpaceId, queries: Embeddings) -> list[Layer[VectorIndex]]:
         view = self._view_of(space)

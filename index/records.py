@@ -9,6 +9,8 @@ from typing import Generic, NewType, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from index.incident_records import IncidentRule
+
 ItemId = NewType("ItemId", str)
 SpaceId = NewType("SpaceId", str)
 """The `embedder_id` of the embeddings; this package only compares it."""
@@ -40,6 +42,16 @@ class ItemState(StrEnum):
     DISABLED = "disabled"
 
 
+class Quarantine(StrEnum):
+    """Which matches of an item suggest no more than a review, until somebody has looked at it."""
+
+    NONE = "none"
+    UNCONFIRMED = "unconfirmed"
+    """Those by score alone. What is exact, or verified, is still as sure as it was: nobody can disarm an item by
+    uploading what merely looks like it."""
+    ALL = "all"
+
+
 class ItemKind(StrEnum):
     IMAGE = "image"
     VIDEO = "video"
@@ -55,6 +67,8 @@ class BankSettings:
     related_score: float | None = None
     block_on_semantic: bool = False
     """Whether semantic evidence alone may suggest `block`."""
+    shadow: bool = False
+    """Whether its matches are only counted: nothing is suggested on their account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,14 @@ class BankRule:
     name: str
     purpose: Purpose
     settings: BankSettings
+    """The bank's own, with the thresholds of its incident over them."""
+    incident: IncidentRule | None = None
+    """The incident it belongs to."""
+
+    @property
+    def in_shadow(self) -> bool:
+        """Whether what it would suggest is only counted."""
+        return self.settings.shadow or (self.incident is not None and self.incident.shadow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +173,16 @@ class Item:
     updated_at: datetime
     original_bytes: int | None = None
     """How long its original is; None when it is not kept."""
+    quarantine: Quarantine = Quarantine.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChange:
+    """What to change of an item; None leaves it as it is."""
+
+    state: ItemState | None = None
+    labels: Labels | None = None
+    quarantine: Quarantine | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class Access:
     """By a query parameter and its value: what asking for that needs besides."""
     asks: bool = False
     """Whether it is a query: counted against the day's."""
+    instead: Scope | None = None
+    """A scope that does as well; what is answered to it is less, which is the operation's to see to."""
 
 
 _MATCH: Final = Access(
@@ -37,11 +39,14 @@ _READ: Final = Access(Scope.READ)
 _CURATE: Final = Access(Scope.CURATE)
 _AUDIT: Final = Access(Scope.AUDIT)
 _ADMIN: Final = Access(Scope.ADMIN)
+_INCIDENT: Final = Access(Scope.INCIDENT)
 
 ACCESS: Final[Mapping[str, Access]] = {
     "match": _MATCH,
     "matchEmbeddings": _MATCH,
     "matchBatch": _MATCH,
+    "listSightings": _READ,
+    "getSighting": _READ,
     "listBanks": _READ,
     "getBank": _READ,
     "putBank": _CURATE,
@@ -69,6 +74,26 @@ ACCESS: Final[Mapping[str, Access]] = {
     "revokeKey": _ADMIN,
     "listAudit": _AUDIT,
     "auditHead": _AUDIT,
+    # Whoever has uploads remembered must hear when one of them turns out to match.
+    "streamEvents": Access(Scope.READ, instead=Scope.RECORD),
+    "listIncidentTypes": _READ,
+    "listIncidents": _READ,
+    "getIncident": _READ,
+    "incidentTimeline": _READ,
+    "listVariants": _READ,
+    "bankVariant": _CURATE,
+    "listClusters": _READ,
+    "getCluster": _READ,
+    "bankCluster": _CURATE,
+    "incidentReport": _READ,
+    "bankFigures": _READ,
+    # Whoever asks about uploads is the one who hears that an answer was wrong.
+    "giveFeedback": Access(Scope.MATCH, instead=Scope.CURATE),
+    "listFeedback": _READ,
+    "createIncident": _INCIDENT,
+    "changeIncident": _INCIDENT,
+    # Who confirms need not lead: the operation asks for the one or the other, by what it is asked to do.
+    "advanceIncident": Access(Scope.INCIDENT, instead=Scope.CONFIRM),
     "metrics": _READ,
     "health": _EVERYONE,
     "ready": _EVERYONE,

@@ -13,7 +13,7 @@ def answered(match: Judged, query: Query, reading: Reading) -> Match:
     return Match(
         item_id=match.item.item_id,
         bank=match.item.bank,
-        incident=None,
+        incident=None if match.rule.incident is None else match.rule.incident.incident_id,
         kind=match.item.kind,
         labels=dict(match.item.labels),
         band=match.band,
@@ -65,8 +65,8 @@ def _semantic(finding: SemanticFinding, reading: Reading) -> SemanticEvidence:
 
 
 def _geometry(match: Judged) -> GeometricEvidence | None:
-    """Only of what was found: chance arranges a few places of any two pictures."""
-    if match.look is None or match.look.location is None or not match.look.confirmed:
+    """Of what was found, convincing or not; what chance arranges as well is none of it."""
+    if match.look is None or match.look.location is None:
         return None
     found, location = match.look, match.look.location
     return GeometricEvidence(
@@ -78,7 +78,9 @@ def _geometry(match: Judged) -> GeometricEvidence | None:
         query_quad=[list(corner) for corner in location.query_quad],
         reference_quad=[list(corner) for corner in location.reference_quad],
         coverage=round(location.coverage, 3),
+        agreement=round(location.agreement, 3),
         probability=None if found.probability is None else round(found.probability, 6),
+        threshold=None if found.needed is None else round(found.needed, 6),
         expected_fpr=found.expected_fpr,
     )
 

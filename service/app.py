@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.admission import Admission
 from service.auth import protect
+from service.incident_types import IncidentTypes
 from service.jobs.kinds import job_kinds
 from service.matching import new_request_id
 from service.metrics import Metrics
@@ -19,13 +20,20 @@ from service.routes.audit import audit_blueprint
 from service.routes.banks import banks_blueprint
 from service.routes.bodies import BodyLimits, MemoryRequest
 from service.routes.docs import docs_blueprint
+from service.routes.events import events_blueprint
+from service.routes.feedback import feedback_blueprint
 from service.routes.health import health_blueprint
+from service.routes.incident_figures import figures_blueprint
+from service.routes.incidents import incidents_blueprint
 from service.routes.items import items_blueprint
 from service.routes.jobs import jobs_blueprint
 from service.routes.keys import keys_blueprint
 from service.routes.match import Doors, match_blueprint
+from service.routes.sightings import sightings_blueprint
 from service.routes.spaces import spaces_blueprint
+from service.routes.variants import variants_blueprint
 from service.runtime import Runtime
+from service.variants import Variants
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -45,9 +53,17 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(match_blueprint(runtime.matcher, doors, runtime.together, description))
     app.register_blueprint(banks_blueprint(runtime.catalog, runtime.views, limits, description))
     app.register_blueprint(items_blueprint(runtime.banker, runtime.catalog, runtime.views, doors, description))
+    types = IncidentTypes.load(settings.incident_types)
+    app.register_blueprint(feedback_blueprint(runtime.catalog.feedback, limits, description))
+    app.register_blueprint(figures_blueprint(runtime.catalog, runtime.tallying, description))
+    app.register_blueprint(incidents_blueprint(runtime.catalog, runtime.views, types, limits, description))
     app.register_blueprint(spaces_blueprint(runtime.mover, doors, description))
+    variants = Variants(runtime.catalog, runtime.views.follow)
+    app.register_blueprint(variants_blueprint(variants, runtime.catalog, limits, description))
+    app.register_blueprint(sightings_blueprint(runtime.catalog.sightings, description))
     app.register_blueprint(keys_blueprint(runtime.catalog.keys, limits, description))
     app.register_blueprint(audit_blueprint(runtime.catalog.audit, description))
+    app.register_blueprint(events_blueprint(runtime.events, runtime.catalog.events, description))
     kinds = job_kinds(runtime, settings.ingest_roots)
     app.register_blueprint(jobs_blueprint(runtime.catalog.jobs, kinds, settings.jobs_dir, limits, description))
     app.register_blueprint(health_blueprint(runtime.readiness, runtime.metrics, description))

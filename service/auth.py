@@ -2,17 +2,21 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import structlog
 from flask import Flask, Response, g, request
 
 from index.audit import Actor, acting
-from index.keys import Scope
+from index.keys import Key, Role, Scope
 from service.access import Access, access_of
 from service.budgets import Standing, fields_of
 from service.doorkeeper import Caller, Doorkeeper
-from service.errors import UnknownHost
+from service.errors import ScopeMissing, UnknownHost
+from service.inputs import MatchParameters
+from service.recording import UNNAMED, Recording
+from service.viewer import Viewer
 
 _EVERYONE = Access(None)
 
@@ -58,6 +62,92 @@ def caller_may(scope: Scope) -> bool:
     """Whether the key of this request allows it; always, where none is needed."""
     caller: Caller = g.caller
     return caller.may(scope)
+
+
+def caller_is_admitted() -> Callable[[], bool]:
+    """
+    Tells, later and in any thread, whether whoever makes this request would still be let in.
+
+    It raises CatalogUnavailable when nobody can say.
+    """
+    doorkeeper: Doorkeeper = g.doorkeeper
+    caller: Caller = g.caller
+    access = access_of(str(request.endpoint).rpartition(".")[2])
+    return lambda: doorkeeper.admits(caller, access)
+
+
+def key_of_caller() -> Key | None:
+    """The key that was shown; None where none is needed."""
+    caller: Caller = g.caller
+    return caller.key
+
+
+def require(scope: Scope) -> None:
+    """
+    What is asked for needs this scope, besides what its address needs.
+
+    Raises:
+        ScopeMissing: the key does not allow it.
+    """
+    if not caller_may(scope):
+        raise ScopeMissing(f"This key does not allow this: it needs the scope `{scope}`.", scope)
+
+
+def viewer() -> Viewer:
+    """Whose eyes the answer to this request is for."""
+    caller: Caller = g.caller
+    if caller.key is None or caller.key.role is not Role.PLATFORM:
+        return Viewer()
+    return Viewer(caller.key.participant)
+
+
+def organisation(named: str | None) -> str | None:
+    """
+    On whose behalf this request acts: the key's participant. Where no key is needed, whoever the request names; so
+    one person can rehearse what takes two organisations.
+
+    Raises:
+        ScopeMissing: it names another one than the key's.
+    """
+    caller: Caller = g.caller
+    if caller.key is None:
+        return named
+    if named not in {None, caller.key.participant}:
+        raise ScopeMissing("A key speaks for its own participant alone.")
+    return caller.key.participant
+
+
+def organisation_of_upload(query: MatchParameters) -> str:
+    """The platform that an upload is counted for: the key's participant; where no key is needed, the one it names."""
+    caller: Caller = g.caller
+    return (query.platform or "") if caller.key is None else caller.key.participant
+
+
+def recording_of(query: MatchParameters) -> Recording | None:
+    """
+    What this request says of an upload that is to be recorded; None where it is not. A key records for its own
+    participant alone, and against its own budget.
+
+    Raises:
+        ScopeMissing: it names another platform than the key's.
+    """
+    if not query.record:
+        return None
+    caller: Caller = g.caller
+    doorkeeper: Doorkeeper = g.doorkeeper
+    platform = query.platform or UNNAMED
+    if caller.key is not None:
+        if query.platform not in {None, caller.key.participant}:
+            raise ScopeMissing("What a key records is of its own participant alone.")
+        platform = caller.key.participant
+    return Recording(
+        platform=platform,
+        upload_id=query.upload_id,
+        observed_at=query.observed_at,
+        publisher=query.publisher,
+        context=query.context,
+        may=lambda: doorkeeper.take_recording(caller),
+    )
 
 
 def take_queries(count: int) -> None:

@@ -21,6 +21,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -214,8 +215,46 @@ class Client:
         """What the service says of its parts. Raises ServiceProblem `not-ready` when one of them is not well."""
         return _parsed(_accepted(self._once("GET", "/readyz", {}, None, {})))
 
-    def get(self, path: str) -> Json:
-        return self._json("GET", path)
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Json:
+        return self._json("GET", path, query=query)
+
+    def delete(self, path: str) -> Json:
+        return self._json("DELETE", path)
+
+    def listed(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[Json]:
+        """Everything of a list, page by page."""
+        return self._listed(path, query)
+
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> tuple[Json, str | None]:
+        """JSON to a resource; answers what it is then, and its ETag where it has one."""
+        reply = self._request(method, path, {}, json.dumps(dict(body)).encode(), {**_JSON, **(headers or {})})
+        return _parsed(reply), {name.lower(): value for name, value in reply.headers.items()}.get("etag")
+
+    @contextmanager
+    def streaming(
+        self, path: str, query: Mapping[str, Any], headers: Mapping[str, str], *, silence_s: float
+    ) -> Iterator[Iterator[bytes]]:
+        """
+        The lines of an answer as they come, on a connection of its own; `service.listening` makes events of them.
+
+        Raises:
+            ServiceProblem, ServiceUnreachable: at once; later it is the lines that raise, also after so long a silence.
+        """
+        target = self._path + path + (f"?{urlencode(query, doseq=True)}" if query else "")
+        connection = self._new_connection(silence_s)
+        try:
+            try:
+                connection.request("GET", target, headers={**self._headers, **headers})
+                response = connection.getresponse()
+                if response.status >= http.client.BAD_REQUEST:
+                    _accepted(Reply(response.status, dict(response.headers.items()), response.read()))
+            except _UNSENT as error:
+                raise self._unreachable(error) from error
+            yield iter(response.readline, b"")
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Closes the calling thread's connection."""
@@ -285,15 +324,14 @@ class Client:
     def _connection(self) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            if self._secure:
-                context = ssl.create_default_context()
-                connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=self._timeout_s, context=context
-                )
-            else:
-                connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-            self._local.connection = connection
+            connection = self._local.connection = self._new_connection(self._timeout_s)
         return connection
+
+    def _new_connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        if not self._secure:
+            return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s, context=context)
 
     def _unreachable(self, error: Exception) -> ServiceUnreachable:
         if isinstance(error, TimeoutError):

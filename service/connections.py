@@ -7,6 +7,7 @@ import contextlib
 import http
 import json
 import secrets
+import select
 import socket
 import threading
 import time
@@ -16,7 +17,11 @@ from dataclasses import dataclass
 from gunicorn.http import errors
 from structlog.typing import FilteringBoundLogger
 
+CONNECTION = "afterimage.connection"
+"""Where a request's environment has its `OpenConnection`."""
 _TICK_S = 0.25
+_SENDING_S = 10.0
+"""How long a piece of an answer without end may take to be taken by the other side."""
 _GOODBYE_BYTES = 4 * 1024 * 1024
 """What is taken of an unread body, so that its sender gets to the answer instead of a broken pipe."""
 _STATUSES = (
@@ -33,6 +38,9 @@ class _Watched:
     connection: socket.socket
     since: float
     reads: bool = True
+    lasts: bool = False
+    """Its answer may take for ever; then only the sending of a piece is timed."""
+    sending: bool = False
 
 
 class Patience:
@@ -63,6 +71,14 @@ class Patience:
         finally:
             del self._watched[id(watched)]
 
+    def let_last(self, connection: socket.socket) -> _Watched:
+        """From now on this request has time, but for the sending of each piece."""
+        watched = next((one for one in list(self._watched.values()) if one.connection is connection), None)
+        if watched is None:  # of a server that does not watch
+            return _Watched(connection, time.monotonic(), lasts=True)
+        watched.lasts = True
+        return watched
+
     def close(self) -> None:
         self._closing.set()
         self._thread.join()
@@ -75,11 +91,58 @@ class Patience:
                     self._look_at(watched, now - watched.since)
 
     def _look_at(self, watched: _Watched, age_s: float) -> None:
-        if age_s > self._whole_s:
+        if watched.lasts:
+            if watched.sending and age_s > _SENDING_S:
+                watched.connection.shutdown(socket.SHUT_RDWR)
+        elif age_s > self._whole_s:
             watched.connection.shutdown(socket.SHUT_RDWR)
         elif age_s > self._arrival_s and watched.reads:
             watched.reads = False
             watched.connection.shutdown(socket.SHUT_RD)
+
+
+class OpenConnection:
+    """
+    The connection of a request whose answer has no end: found in the environment under `CONNECTION`.
+
+    Each piece must be taken within some seconds, and a side that is gone is noticed although nothing is read of it.
+    """
+
+    def __init__(self, connection: socket.socket, patience: Patience) -> None:
+        self._connection = connection
+        self._patience = patience
+        self._watched: _Watched | None = None
+
+    def let_last(self) -> None:
+        self._watched = self._patience.let_last(self._connection)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # a machine that vanished says nothing
+            with contextlib.suppress(OSError):
+                self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(3000 * _SENDING_S))
+
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[None]:
+        """From here to the end of the block a piece is sent."""
+        if self._watched is None:
+            raise RuntimeError("an answer without end on a connection that was not told to last")
+        self._watched.since, self._watched.sending = time.monotonic(), True
+        try:
+            yield
+        finally:
+            self._watched.sending = False
+
+    def gone(self) -> bool:
+        """Whether the other side has hung up."""
+        look = select.poll()
+        try:
+            look.register(self._connection, select.POLLIN)
+            seen = look.poll(0)
+            if not seen:
+                return False
+            if seen[0][1] & (select.POLLHUP | select.POLLERR | select.POLLNVAL):
+                return True
+            return not self._connection.recv(1, socket.MSG_PEEK)
+        except (OSError, ValueError):
+            return True
 
 
 def say_goodbye(connection: socket.socket, patience_s: float = 2.0) -> None:

@@ -56,6 +56,7 @@ def _geometry(evidence: GeometricEvidence) -> GeometricEvidence:
             "query_quad": _quad(evidence.query_quad),
             "reference_quad": _quad(evidence.reference_quad),
             "coverage": round(evidence.coverage, 1),
+            "agreement": round(evidence.agreement, 1),
             "probability": None if probability is None else math.floor(probability * 10) / 10,
             "expected_fpr": _one_digit(evidence.expected_fpr),
         }

@@ -35,6 +35,8 @@ class Doorkeeper:
     def __init__(self, keyring: Keyring, budgets: Budgets, settings: Settings) -> None:
         self.keyring = keyring
         self._budgets = budgets
+        self._recordings = Budgets(settings.data_dir / "budgets-recordings")
+        self._recordings_a_day = Budget(0, settings.key_recordings_per_day)
         self._default = Budget(settings.key_rate_per_s, settings.key_queries_per_day)
         self._places = settings.places_of_a_key
         self._open_to_others = not settings.loopback and not settings.trust_network
@@ -80,9 +82,22 @@ class Doorkeeper:
             ScopeMissing: the key does not allow this.
         """
         needed = [scope for (name, value), scope in access.besides.items() if asked.get(name) == value]
-        for scope in (access.scope, *needed):
+        enough = access.instead is not None and caller.may(access.instead)
+        for scope in ([] if enough else [access.scope]) + needed:
             if scope is not None and not caller.may(scope):
                 raise ScopeMissing(f"This key does not allow this: it needs the scope `{scope}`.", scope)
+
+    def admits(self, caller: Caller, access: Access) -> bool:
+        """
+        Whether somebody who was let in once would be let in now.
+
+        Raises:
+            CatalogUnavailable: it cannot be looked up.
+        """
+        if caller.key is None:
+            return not self.asks_for_keys
+        key = self.keyring.usable(caller.key.key_id)
+        return key is not None and any(scope in key.scopes for scope in (access.scope, access.instead))
 
     def take(self, caller: Caller, *, requests: int = 1, queries: int = 0) -> Standing:
         """
@@ -97,6 +112,11 @@ class Doorkeeper:
         if standing.wait_s:
             raise BudgetSpent("The budget of this key is spent for now.", standing)
         return standing
+
+    def take_recording(self, caller: Caller) -> bool:
+        """Counts an upload that is to be recorded, for whoever shows no key too; False when no more may be today."""
+        number = 0 if caller.key is None else caller.key.number
+        return not self._recordings.take(number, self._recordings_a_day, requests=0, queries=1).wait_s
 
     @contextmanager
     def inside(self, caller: Caller) -> Iterator[None]:
@@ -123,6 +143,7 @@ class Doorkeeper:
     def close(self) -> None:
         self.keyring.note_uses()
         self._budgets.close()
+        self._recordings.close()
 
     def _budget(self, key: Key) -> Budget:
         """What the key says for itself, else the settings."""

@@ -6,8 +6,9 @@ ServiceError
 ├── RefusedToStart             starting as told would not be safe
 ├── NotReady                   starting, draining, or a part of it does not work
 ├── Overloaded                 as many requests as are let in are being answered already
+├── TooManyStreams             as many event streams are open as may be
 ├── LowInformation             too little to see in it to be banked unasked
-├── UnknownIncident            there is no such incident
+├── MatchHeaderNeeded          a change must say which state of the thing it is of
 ├── NotAuthenticated           a key is needed, and none that is valid was shown
 ├── ScopeMissing               the key does not allow it
 ├── BudgetSpent                the key has asked as much as it may for now
@@ -70,11 +71,15 @@ class Overloaded(ServiceError):
     pass
 
 
+class TooManyStreams(ServiceError):
+    pass
+
+
 class LowInformation(ServiceError):
     pass
 
 
-class UnknownIncident(ServiceError):
+class MatchHeaderNeeded(ServiceError):
     pass
 
 

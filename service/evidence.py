@@ -59,6 +59,8 @@ class HashRows:
     hashes: PdqRows
     positions_ms: tuple[int, ...]
     qualities: tuple[int | None, ...]
+    frames: tuple[int, ...] = ()
+    """Which of the query's frames each hash is of; empty where each is the next one's."""
 
     @property
     def trusted(self) -> list[int]:
@@ -185,7 +187,7 @@ class Findings:
 @dataclass(frozen=True, slots=True)
 class BankGroup:
     """
-    Banks that are searched together: one purpose, one set of settings.
+    Banks that are searched together: one purpose, one set of settings, one incident or none.
 
     Searched apart, so that neither the k nearest of one bank's looser threshold nor those of the other purpose, nor
     those that only call for review, push a match out of the list before it is judged.
@@ -196,24 +198,29 @@ class BankGroup:
     settings: BankSettings
 
 
-def groups_of(rules: Mapping[str, BankRule], wanted: Collection[str]) -> list[BankGroup]:
-    """The banks to search, all of them when none is named, in as few searches as that takes."""
-    chosen = [rule for rule in rules.values() if not wanted or rule.name in wanted]
-    grouped: dict[tuple[Purpose, BankSettings], list[BankRule]] = defaultdict(list)
+def groups_of(chosen: Collection[BankRule], everything: int) -> list[BankGroup]:
+    """
+    The banks to search, in as few searches as that takes.
+
+    Args:
+        chosen: their rules.
+        everything: how many banks there are.
+    """
+    grouped: dict[tuple[Purpose, BankSettings, str | None], list[BankRule]] = defaultdict(list)
     for rule in chosen:
-        grouped[(rule.purpose, rule.settings)].append(rule)
-    everything = len(grouped) == 1 and len(chosen) == len(rules)
+        incident = None if rule.incident is None else rule.incident.incident_id
+        grouped[(rule.purpose, rule.settings, incident)].append(rule)
+    whole = len(grouped) == 1 and len(chosen) == everything
     return [
-        BankGroup(None if everything else tuple(rule.name for rule in group), group[0].settings)
+        BankGroup(None if whole else tuple(rule.name for rule in group), group[0].settings)
         for group in grouped.values()
     ]
 
 
-def public_interest(reading: Reading, query: Query, holders_of_same_bytes: Collection[str]) -> PublicInterest:
-    """How near the query is to every public-interest bank there is, whichever banks were asked about."""
-    names = [rule.name for rule in reading.banks.values() if rule.purpose is Purpose.PUBLIC_INTEREST]
-    if not names:
-        return PublicInterest()
+def public_interest(
+    reading: Reading, query: Query, names: Sequence[str], holders_of_same_bytes: Collection[str]
+) -> PublicInterest:
+    """How near the query is to these banks of public interest, one at least, whichever banks were asked about."""
     scores: dict[SpaceId, float] = {}
     for space, rows in query.spaces.items():
         for hit in reading.search(space, rows.embeddings, 1, names):

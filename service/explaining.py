@@ -35,13 +35,14 @@ _INK = (241, 242, 245)
 _QUIET = (152, 157, 168)
 _CORNERS = np.array([(255, 96, 88), (255, 204, 72), (78, 216, 150), (92, 168, 255)], np.float64)
 """Of the original's top left, top right, bottom right and bottom left; what lies between is mixed."""
+_DOUBTFUL = (255, 190, 60)
 _DIMMED = 0.3
 _ROUND = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One original that was found in the upload."""
+    """One original that was found in the upload, or seems to be in it."""
 
     item_id: str
     upload: Frame
@@ -54,6 +55,8 @@ class Shown:
     """What it is, in a few words."""
     facts: Sequence[str]
     """What is known of it, each in a few words."""
+    proven: bool = True
+    """Whether it is shown to be a copy; what is not is outlined and titled in another colour."""
 
 
 def draw_explanation(matches: Sequence[Shown]) -> bytes:
@@ -151,7 +154,7 @@ def _draw_row(canvas: Image.Image, shown: Shown, row: _Row) -> None:
     else:
         _draw_picture(canvas, shown.original, row.original, in_original)
     for box, part in ((row.upload, in_upload), (row.original, in_original)):
-        _draw_outline(canvas, box, part)
+        _draw_outline(canvas, box, part, (255, 255, 255) if shown.proven else _DOUBTFUL)
     _draw_pairs(canvas, shown.location, row)
     marked = nearest_to_corners(in_original)
     _draw_corners(canvas, row.upload.place(in_upload[marked]))
@@ -186,7 +189,7 @@ def _rounded(box: _Box) -> Image.Image:
     return mask
 
 
-def _draw_outline(canvas: Image.Image, box: _Box, part: Points) -> None:
+def _draw_outline(canvas: Image.Image, box: _Box, part: Points, ink: Colour) -> None:
     """Drawn still finer: a line that is nearly level shows every step."""
     if len(part) <= 2:  # noqa: PLR2004 - an area has three corners
         return
@@ -195,7 +198,7 @@ def _draw_outline(canvas: Image.Image, box: _Box, part: Points) -> None:
     around = [*places, places[0], places[1]]  # once more, so that the first corner is joined as well
     size = (box.size[0] + 2 * room) * finer, (box.size[1] + 2 * room) * finer
     corner = box.corner[0] - room, box.corner[1] - room
-    for colour, width in ((_BACKGROUND, 7), ((255, 255, 255), 4)):
+    for colour, width in ((_BACKGROUND, 7), (ink, 4)):
         line = Image.new("L", size)
         ImageDraw.Draw(line).line(around, fill=255, width=width * FINER * finer, joint="curve")
         mask = line.reduce(finer)
@@ -253,7 +256,8 @@ def _draw_disc(draw: ImageDraw.ImageDraw, place: tuple[float, float], radius: fl
 def _draw_words(canvas: Image.Image, shown: Shown, top: float) -> None:
     draw = ImageDraw.Draw(canvas)
     centre = canvas.width / 2
-    draw.text((centre, top + 30 * FINER), shown.title, font=_font(22), fill=_INK, anchor="mm", stroke_width=1)
+    ink = _INK if shown.proven else _DOUBTFUL
+    draw.text((centre, top + 30 * FINER), shown.title, font=_font(22), fill=ink, anchor="mm", stroke_width=1)
     draw.text((centre, top + 60 * FINER), "   ·   ".join(shown.facts), font=_font(17), fill=_QUIET, anchor="mm")
 
 

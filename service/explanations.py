@@ -1,4 +1,4 @@
-"""The explanation of an answer: the best verified matches, drawn beside their originals."""
+"""The explanation of an answer: what was found in the upload, drawn beside its originals."""
 
 import base64
 import math
@@ -14,7 +14,7 @@ from service.errors import OriginalMissing, OriginalsUnavailable
 from service.evidence import Query
 from service.explaining import MOST_ROWS, Shown, draw_explanation
 from service.originals import OriginalStore
-from service.policy import Judged
+from service.policy import Judged, Look
 from service.schemas import Explanation
 
 
@@ -29,20 +29,18 @@ class Explainer:
         """
         What the upload shows of the originals that were found in it; None where none was.
 
+        Where none convinced, the best that was found is drawn and said to be no proof.
+
         Raises:
             DeadlinePassed, DecoderClosed: no time or no decoder is left to read the originals.
         """
         shown: list[Shown] = []
         missing: list[str] = []
-        for match in matches:
-            if match.look is None or match.look.location is None or not match.look.confirmed:
-                continue
+        for match, look, location in _told(matches):
             original = self._original(match, query, deadline)
-            shown.append(_shown(match, match.look.location, query, original))
+            shown.append(_shown(match, look, location, (query.frames[query_frame(match, query)], original)))
             if original is None:
                 missing.append(match.item.item_id)
-            if len(shown) == MOST_ROWS:
-                break
         if not shown:
             return None
         picture = base64.b64encode(draw_explanation(shown)).decode()
@@ -50,6 +48,7 @@ class Explainer:
             image=f"data:image/png;base64,{picture}",
             item_ids=[each.item_id for each in shown],
             missing_originals=missing,
+            unverified=[each.item_id for each in shown if not each.proven],
         )
 
     def _original(self, match: Judged, query: Query, deadline: float | None) -> Frame | None:
@@ -66,8 +65,20 @@ class Explainer:
         )
 
 
-def _shown(match: Judged, location: Location, query: Query, original: Frame | None) -> Shown:
-    upload = query.frames[query_frame(match, query)]
+def _told(matches: Sequence[Judged]) -> list[tuple[Judged, Look, Location]]:
+    """What is drawn: what is verified, or else what came nearest to it."""
+    found = [
+        (match, match.look, match.look.location)
+        for match in matches
+        if match.look is not None and match.look.location is not None
+    ]
+    proven = [each for each in found if each[1].confirmed]
+    nearest = sorted(found, key=lambda each: each[1].probability or 0.0, reverse=True)
+    return proven[:MOST_ROWS] or nearest[:1]
+
+
+def _shown(match: Judged, look: Look, location: Location, pictures: tuple[Frame, Frame | None]) -> Shown:
+    upload, original = pictures
     edits = [edit.value for edit in named_edits(location, upload)]
     facts = [f"{location.inliers} places agree", f"{_percent(location.coverage)} of the original is seen"]
     if edits.count("rotated"):
@@ -77,15 +88,25 @@ def _shown(match: Judged, location: Location, query: Query, original: Frame | No
         facts.append(f"score {match.semantic.hit.score:.2f}")
     if match.perceptual is not None:
         facts.append(f"PDQ distance {match.perceptual.distance}")
+    kind = _article(", ".join(edits))
     return Shown(
         item_id=match.item.item_id,
         upload=upload,
         original=original,
         original_size=_size(location, upload) if original is None else (original.shape[1], original.shape[0]),
         location=location,
-        title=f"Bank “{match.item.bank}”: {_article(', '.join(edits))} copy",
-        facts=facts,
+        title=f"Bank “{match.item.bank}”: {kind} copy" if look.confirmed else "Found, but not shown to be a copy",
+        facts=facts if look.confirmed else [facts[0], *_why_not(look, location)],
+        proven=look.confirmed,
     )
+
+
+def _why_not(look: Look, location: Location) -> list[str]:
+    """What was found and is missing, in a few words each."""
+    facts = [f"{_percent(location.agreement)} of it looks the same, {_percent(location.disputed)} shows something else"]
+    if look.probability is not None and look.needed is not None:
+        facts.append(f"probability {look.probability:.2f}, {look.needed:.2f} is needed")
+    return facts
 
 
 def _article(words: str) -> str:

@@ -24,7 +24,7 @@ from pydantic import model_validator as after_all
 from pydantic_core import ErrorDetails
 
 from index.job_records import JobState
-from index.records import ItemState, Purpose
+from index.records import ItemState, Purpose, Quarantine
 from service.errors import BadJson, Fault, InvalidField, InvalidParameter, UnknownParameter
 from service.schemas import Band, BankRules, Verify
 
@@ -90,7 +90,7 @@ class MatchParameters(Parameters):
         "or of none.",
     )
     record: Boolean = Field(
-        default=False, description="Record a sighting; not in this release, so `sighting_id` stays null."
+        default=False, description="Record the upload as a sighting: what finds it again, and no media."
     )
     platform: Token | None = Field(default=None, description="Where the upload was seen.")
     upload_id: Text | None = Field(default=None, description="The platform's own name for the upload.")
@@ -122,6 +122,17 @@ class ListParameters(Parameters):
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 Subject = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,512}$")]
+
+
+class SightingParameters(ListParameters):
+    platform: Token | None = Field(default=None, description="Uploads of this platform.")
+    incident: Token | None = Field(default=None, description="What matches this incident's banks, at once or since.")
+    cluster: Token | None = Field(default=None, description="What belongs to the cluster of this first sighting.")
+    band: Band | None = Field(default=None, description="What was answered with this band.")
+    upload_id: Text | None = Field(default=None, description="What its platform calls by this name.")
+    since: Instant | None = Field(default=None, description="Received at this instant or later (RFC 3339).")
+    until: Instant | None = Field(default=None, description="Received before this instant (RFC 3339).")
+    order: Literal["oldest", "newest"] = Field(default="newest", description="Which come first.")
 
 
 class AuditParameters(ListParameters):
@@ -185,6 +196,9 @@ class BankBody(Body):
 class ItemPatch(Body):
     state: ItemState | None = None
     labels: LabelSet | None = None
+    quarantine: Quarantine | None = Field(
+        default=None, description="`none` lifts it: what it matches now is then taken to be right."
+    )
 
 
 class EmbeddingsBody(Body):

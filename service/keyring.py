@@ -107,6 +107,16 @@ class Keyring:
         self._uses[key.key_id] = now
         return key
 
+    def usable(self, key_id: KeyId) -> Key | None:
+        """
+        A key that was shown before, if it may still be used.
+
+        Raises:
+            CatalogUnavailable: nobody can say.
+        """
+        key = self.current().keys.get(key_id)
+        return None if key is None or key.revoked_at is not None or key.expired(self._clock()) else key
+
     def note_uses(self, log: FilteringBoundLogger | None = None) -> None:
         """Writes down when keys were last used, to the minute: not on anybody's way. What fails is tried again."""
         known = self._ring.keys

@@ -2,26 +2,35 @@
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from index.catalog import Catalog
-from index.errors import IndexBehind, UnknownBank
+from index.errors import IndexBehind, UnknownIncident
 from index.reading import Reading
-from index.records import ItemId, ItemState, Purpose, Version
+from index.records import ItemId, Purpose, Version
+from index.sighting_records import SightingId
 from index.views import Views
 from models.errors import DeadlinePassed, MediaError
 from models.media.sandbox import Decoder
 from models.media.types import Media
 from service.answering import answered
-from service.evidence import Findings, Query, Wanted, groups_of, public_interest
+from service.asked_banks import BankChoice, banks_of, chosen
+from service.candidates import CandidateFinder, Inquiry
+from service.evidence import Findings, Query
 from service.explanations import Explainer
 from service.metrics import Metrics
-from service.policy import Judged, PublicInterest, calls_for_action, verdict
+from service.policy import Judged, PublicInterest
+from service.public_interest import InterestFinder
 from service.queries import Asker, Signature
-from service.schemas import Answer, Band, Timings, Verdict, Verify
+from service.recording import Answered, Recorder, Recording
+from service.schemas import Answer, Band, Verdict, Verify
 from service.spaces import SpaceSet
+from service.stage_clock import StageClock
+from service.tallying import Counted, Tallying
+from service.verdicts import verdict
 from service.verification import Verifier
+from service.viewer import Viewer
 
 
 def new_request_id() -> str:
@@ -32,12 +41,16 @@ def new_request_id() -> str:
 class MatchOptions:
     """How to look. `deadline` is a `time.monotonic()` instant."""
 
-    banks: frozenset[str] = frozenset()
+    choice: BankChoice = field(default_factory=BankChoice)
     k: int = 5
     min_band: Band = Band.RELATED
     min_index_version: int | None = None
     publisher: str | None = None
+    platform: str | None = None
+    """Where the upload was seen, as it is counted; empty where nobody said, None where it is not to be counted."""
     verify: Verify = Verify.AUTO
+    recording: Recording | None = None
+    """What is said of the upload, where it is to be recorded."""
     explain: bool = False
     """Draws what is verified, and looks at everything that is answered."""
     request_id: str = field(default_factory=new_request_id)
@@ -76,16 +89,21 @@ class Matcher:
         rules: MatchRules,
         metrics: Metrics,
         observe: Observe | None = None,
+        recorder: Recorder | None = None,
+        tallying: Tallying | None = None,
     ) -> None:
         self._decoder = decoder
         self._asker = asker
         self._catalog = catalog
         self._views = views
-        self._verifier = verifier
+        self._candidates = CandidateFinder(catalog, verifier)
+        self._interest = InterestFinder(self._candidates, rules.trusted_publishers)
         self._explainer = explainer
         self._rules = rules
         self._metrics = metrics
         self._observe = observe
+        self._recorder = recorder
+        self._tallying = tallying
 
     def match(self, data: bytes, options: MatchOptions) -> Answer:
         """
@@ -94,7 +112,7 @@ class Matcher:
         Raises:
             MediaError, EmbeddingError, UnknownBank, IndexBehind, CatalogUnavailable
         """
-        clock = _Clock()
+        clock = StageClock()
         try:
             media = self._decoder.decode(data, options.deadline)
         except MediaError as error:
@@ -120,8 +138,9 @@ class Matcher:
             EmbeddingError, CatalogUnavailable
         """
         query = self._asker.about_media_in(spaces, media, options.deadline)
-        matches, interest = self._matches(_Request(query, self._views.reading(), options, _Clock()))
-        return _verdict(matches, interest, query), matches[0].item.item_id if matches else None
+        found = self._found(self._request(query, self._views.reading(), options, StageClock()), options)
+        best = found.matches[0].item.item_id if found.matches else None
+        return _verdict(found.matches, found.interest, query), best
 
     def match_embeddings(self, given: Signature, options: MatchOptions) -> Answer:
         """
@@ -131,7 +150,7 @@ class Matcher:
             SpaceMismatch, InvalidEmbedding, InvalidHash, InvalidField: they are not what they are said to be.
             UnknownBank, IndexBehind, CatalogUnavailable
         """
-        return self._answer(lambda: self._asker.about_signature(given), options, _Clock())
+        return self._answer(lambda: self._asker.about_signature(given), options, StageClock())
 
     def _reading(self, options: MatchOptions) -> Reading:
         """One state of the views for the whole request, at or after the version that was asked for."""
@@ -156,13 +175,12 @@ class Matcher:
             if self._asker.is_of(query, reading.spaces):
                 return query, reading
 
-    def _answer(self, ask: Callable[[], Query], options: MatchOptions, clock: "_Clock") -> Answer:
+    def _answer(self, ask: Callable[[], Query], options: MatchOptions, clock: StageClock) -> Answer:
         query, reading = self._asked(ask, options)
         self._metrics.index_is_current(reading.version)
-        unknown = options.banks - reading.banks.keys()
-        if unknown:
-            raise UnknownBank("There is no bank of that name.")
-        matches, interest = self._matches(_Request(query, reading, options, clock))
+        found = self._found(self._request(query, reading, options, clock), options)
+        matches = found.matches
+        made_of_it = Answered(query, _verdict(matches, found.interest, query), matches, reading.version)
         leading = query.asked.leading
         answer = Answer(
             request_id=options.request_id,
@@ -172,109 +190,72 @@ class Matcher:
             device=leading.batcher.device,
             degraded=any(served.batcher.degraded for served in query.asked.asked),
             media=query.media,
-            verdict=_verdict(matches, interest, query),
+            verdict=made_of_it.verdict,
             matches=[answered(match, query, reading) for match in matches[: options.k]],
-            sighting_id=None,
+            sighting_id=self._recorded(made_of_it, options),
             explanation=self._explainer.explanation(query, matches, options.deadline) if options.explain else None,
             timings_ms=clock.timings(),
         )
         self._metrics.answered(answer)
+        if self._tallying is not None and options.platform is not None:
+            counted = Counted(answer.verdict, [*matches, *found.in_shadow], found.interest, found.tried, reading)
+            self._tallying.count(options.platform, counted)
         return answer
 
-    def _matches(self, request: "_Request") -> tuple[list[Judged], PublicInterest]:
+    def _request(self, query: Query, reading: Reading, options: MatchOptions, clock: StageClock) -> Inquiry:
+        """
+        Raises:
+            UnknownBank, UnknownIncident: there is none of that name that concerns whoever asks.
+        """
+        rules = chosen(reading.banks, options.choice)
+        if options.choice.incident is not None and not banks_of(rules, options.choice):
+            self._refuse_unknown_incident(options.choice)
+        return Inquiry(query, reading, rules, options.k, options.min_band, options.looking, options.deadline, clock)
+
+    def _refuse_unknown_incident(self, choice: BankChoice) -> None:
+        """One without banks is known to the catalog alone."""
+        incident = self._catalog.incidents.get(choice.incident or "")
+        if not Viewer(choice.platform).takes_part(incident.participants):
+            raise UnknownIncident("There is no incident of that id.")
+
+    def _recorded(self, answered: Answered, options: MatchOptions) -> SightingId | None:
+        if self._recorder is None or options.recording is None:
+            return None
+        return self._recorder.record(options.recording, answered)
+
+    def _found(self, request: Inquiry, options: MatchOptions) -> "_Found":
         """What is at or over the least band, best first, and what public interest there is in the upload."""
-        reading, query, options = request.reading, request.query, request.options
+        reading, query = request.reading, request.query
         digest = query.media.sha256
         same_bytes = () if digest is None else self._catalog.active_items_by_sha256(digest)
         findings = Findings()
-        findings.same_bytes.update(
-            {item.item_id: item for item in same_bytes if not options.banks or item.bank in options.banks}
-        )
-        seen = self._looked_at(request, findings, options.banks)
+        findings.same_bytes.update({item.item_id: item for item in same_bytes if item.bank in request.bank_names})
+        seen = self._candidates.near(request, findings, request.rules)
         kept = [match for match in seen if match.band.strength >= options.min_band.strength]
         findings.complete(reading, query, [match.item.item_id for match in kept])
         matches = [replace(findings.judged(query, match.item, match.rule), look=match.look) for match in kept]
         matches.sort(key=lambda match: match.item.item_id)
         matches.sort(key=lambda match: match.rank, reverse=True)
-        if not calls_for_action(matches):
-            return matches, PublicInterest()
-        if options.publisher in self._rules.trusted_publishers:
-            return matches, PublicInterest(trusted_publisher=True)
-        interest = public_interest(reading, query, {item.bank for item in same_bytes})
-        return matches, replace(interest, weight=self._weight_of_public_interest(request, matches))
-
-    def _looked_at(self, request: "_Request", findings: Findings, banks: Collection[str]) -> list[Judged]:
-        """Everything that these banks, or all, have near the upload, with what a closer look showed."""
-        reading, query, options = request.reading, request.query, request.options
-        reach = self._verifier.reach(query, options.looking, reading)
-        wanted = Wanted(options.k, options.min_band, reach)
-        for group in groups_of(reading.banks, banks):
-            findings.gather(reading, query, group, wanted)
-        candidates = self._judged(reading, query, findings)
-        request.clock.lap("search")
-        if reach is None or not candidates:
-            return candidates
-        findings.complete(reading, query, [match.item.item_id for match in candidates])
-        candidates = [findings.judged(query, match.item, match.rule) for match in candidates]
-        looks = self._verifier.looks(query, candidates, options.looking, reading, options.deadline)
-        request.clock.lap("verify")
-        return [replace(match, look=looks.get(match.item.item_id)) for match in candidates]
-
-    def _weight_of_public_interest(self, request: "_Request", matches: Sequence[Judged]) -> float | None:
-        """How surely public-interest material was found in the upload, where that may speak for what is verified."""
-        public = {rule.name for rule in request.reading.banks.values() if rule.purpose is Purpose.PUBLIC_INTEREST}
-        if not public or not any(match.verified and match.rule.name not in public for match in matches):
-            return None
-        found = [match for match in matches if match.rule.name in public]
-        unasked = public - request.options.banks if request.options.banks else set()
-        if unasked:
-            found += self._looked_at(request, Findings(), unasked)
-        return max((match.look.weight for match in found if match.look is not None), default=None)
-
-    def _judged(self, reading: Reading, query: Query, findings: Findings) -> list[Judged]:
-        """The candidates that still exist; most uploads have none and cost no look-up."""
-        item_ids = findings.item_ids
-        items = self._catalog.items_by_id(item_ids) if item_ids else {}
-        return [
-            findings.judged(query, item, reading.banks[item.bank])
-            for item in items.values()
-            if item.state is ItemState.ACTIVE and item.bank in reading.banks
-        ]
+        holders = {item.bank for item in same_bytes}
+        # News speaks for an upload also where it is under the least band that was asked for.
+        faint = [match for match in seen if match.rule.purpose is Purpose.PUBLIC_INTEREST and match not in kept]
+        weighed = request, [*matches, *faint], holders, options.publisher
+        interest, tried = self._interest.interest(*weighed), self._interest.tried(*weighed)
+        # Whoever asks for a bank by name sees what is in its shadow; for everyone else it is as if it were not there.
+        hidden = [match for match in matches if match.in_shadow and not options.choice.by_name]
+        shown = [match for match in matches if match not in hidden] if hidden else matches
+        return _Found(shown, hidden, interest, tried)
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """One upload, as it is answered."""
-
-    query: Query
-    reading: Reading
-    options: MatchOptions
-    clock: "_Clock"
+class _Found:
+    matches: list[Judged]
+    in_shadow: list[Judged]
+    """What is only counted."""
+    interest: PublicInterest
+    tried: PublicInterest
 
 
 def _verdict(matches: Sequence[Judged], interest: PublicInterest, query: Query) -> Verdict:
     found = [match for match in matches if match.band is not Band.NONE]
     return verdict(found, interest, low_information=query.media.low_information)
-
-
-class _Clock:
-    """How long each stage took, in milliseconds."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1000
-        self._last = now
-
-    def timings(self) -> Timings:
-        laps = self._laps
-        return Timings(
-            decode=round(laps.get("decode", 0.0), 3),
-            embed=round(laps.get("embed", 0.0), 3),
-            search=round(laps.get("search", 0.0), 3),
-            verify=round(laps.get("verify", 0.0), 3),
-            total=round((time.perf_counter() - self._start) * 1000, 3),
-        )

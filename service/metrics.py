@@ -57,6 +57,28 @@ class Metrics:
             ["embedder_id", "band", "shadow_band"],
             registry=registry,
         )
+        self.duty_seconds = Histogram(
+            "afterimage_duty_seconds", "Steps of duties.", ["duty"], buckets=_SECONDS, registry=registry
+        )
+        self.duty_behind = Gauge(
+            "afterimage_duty_behind",
+            "What a duty has not come to yet: sightings that are not linked, changes that were not looked back for.",
+            ["duty"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.retro_matches = Counter(
+            "afterimage_retro_matches", "Recorded uploads that were found to match later.", registry=registry
+        )
+        self.duty_failures = Counter(
+            "afterimage_duty_failures", "Steps of duties that failed.", ["duty"], registry=registry
+        )
+        self.recordings = Counter(
+            "afterimage_recordings",
+            "Uploads that were to be recorded, by what became of it.",
+            ["outcome"],
+            registry=registry,
+        )
         self.media_failures = Counter(
             "afterimage_media_failures", "Uploads that could not be decoded.", ["kind"], registry=registry
         )
@@ -91,6 +113,9 @@ class Metrics:
             ["embedder_id"],
             registry=registry,
             multiprocess_mode="livemax",
+        )
+        self.event_streams = Gauge(
+            "afterimage_event_streams", "Event streams that are open.", registry=registry, multiprocess_mode="livesum"
         )
         self.snapshots = Counter(
             "afterimage_snapshots",

@@ -1,27 +1,20 @@
 """
-From evidence to a verdict: bands, suggested actions, and the care for public interest.
+From evidence to bands: how near an upload is to an item, and to public-interest material.
 
-Pure: everything here is decided from values alone.
-
-| match with a `harmful` bank | suggested action |
-|---|---|
-| `exact`: same bytes, or PDQ within 31 | `block` |
-| `variant` | `review`; `block` where the evidence is calibrated and the bank says `block_on_semantic` |
-| `related` | `none`: it is listed, for people who look for more |
+Pure: everything here is decided from values alone. What is suggested is in verdicts.py.
 
 A closer look (`Look`) decides between `variant` and `related` where it was taken: what lies nowhere in the upload is
 near, and no copy. It raises what the score alone would have missed.
-
-A match with a `public_interest` bank alone suggests nothing. Public interest caps what the others suggest at `review`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from index.records import BankRule, BankSettings, Item, PerceptualHit, Purpose, SemanticHit, SpaceId
+from index.incident_records import IncidentState
+from index.records import BankRule, BankSettings, Item, PerceptualHit, Purpose, Quarantine, SemanticHit, SpaceId
 from models.calibration import CalibrationRecord
 from models.geometry import Location
-from service.schemas import Action, Band, Reason, Verdict
+from service.schemas import Band, Reason
 
 PDQ_EXACT_DISTANCE = 31
 """Source: "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", recommended match threshold."""
@@ -31,7 +24,11 @@ _SAME_SCORE = 1e-6
 """Scores nearer than this differ by rounding alone."""
 
 _SEMANTIC_REASONS = {Band.VARIANT: Reason.SEMANTIC_VARIANT, Band.RELATED: Reason.SEMANTIC_RELATED}
-_URGENCY = {Action.NONE: 0, Action.REVIEW: 1, Action.BLOCK: 2}
+_OF_STATE = {
+    IncidentState.AWARENESS: Reason.INCIDENT_UNCONFIRMED,
+    IncidentState.ASSESSING: Reason.INCIDENT_UNCONFIRMED,
+    IncidentState.CONFIRMED: Reason.INCIDENT_CONFIRMED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +117,12 @@ class Look:
     """That it is the same picture; None where nobody calibrated that."""
     expected_fpr: float | None = None
     """The rate at which innocent uploads reach that band."""
+    needed: float | None = None
+    """The probability from which it is shown to be a copy."""
 
     @property
     def confirmed(self) -> bool:
         return self.band is Band.VARIANT and self.location is not None
-
-    @property
-    def weight(self) -> float:
-        """How surely it lies there; 0 where it was not found."""
-        return self.location.weight if self.confirmed and self.location is not None else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +210,33 @@ class Judged:
             reasons.append(Reason.COMBINED_EVIDENCE)
         if self.rule.purpose is Purpose.PUBLIC_INTEREST:
             reasons.append(Reason.PUBLIC_INTEREST_MATCH)
+        return reasons + self._circumstances
+
+    @property
+    def by_score_alone(self) -> bool:
+        """Whether it is called a copy, and the original was not found in the upload."""
+        return self.band is Band.VARIANT and not self.verified
+
+    @property
+    def under_quarantine(self) -> bool:
+        """Whether it is for people to look at, because the item matched what it should not have."""
+        quarantine = self.item.quarantine
+        return quarantine is Quarantine.ALL or (quarantine is Quarantine.UNCONFIRMED and self.by_score_alone)
+
+    @property
+    def in_shadow(self) -> bool:
+        """Whether nothing is suggested on its account: what would be is only counted."""
+        return self.rule.in_shadow
+
+    @property
+    def _circumstances(self) -> list[Reason]:
+        """What else has a part in what is suggested."""
+        reasons = [Reason.QUARANTINED] if self.under_quarantine else []
+        if self.in_shadow:
+            reasons.append(Reason.SHADOW)
+        incident = self.rule.incident
+        if incident is not None and self.rule.purpose is Purpose.HARMFUL:
+            reasons.append(_OF_STATE.get(incident.state, Reason.INCIDENT_OVER))
         return reasons
 
 
@@ -227,17 +248,20 @@ class PublicInterest:
     same_bytes: bool = False
     distance: int | None = None
     scores: Mapping[SpaceId, float] | None = None
-    weight: float | None = None
-    """How surely such material was found in the upload itself; None where nobody had to look."""
+    shown: bool | None = None
+    """Whether the upload was seen to be a copy of such material, and not of what is harmful in it; None where nobody
+    had to look, or could not tell."""
 
     def covers(self, match: Judged) -> bool:
         """Whether the upload is at least as near to public-interest material as to this item."""
         if self.trusted_publisher or self.same_bytes:
             return True
+        if match.same_bytes:
+            return False
+        if self.shown is not None:
+            return self.shown
         farthest = -1 if match.perceptual is None else min(PDQ_EXACT_DISTANCE, match.perceptual.distance)
         if self.distance is not None and self.distance <= farthest:
-            return True
-        if self.weight and match.look is not None and self.weight >= match.look.weight:
             return True
         scores = self.scores or {}
         return any(
@@ -254,48 +278,3 @@ def pdq_is_exact(hit: PerceptualHit, query_quality: int | None) -> bool:
     """
     good = all(quality is None or quality >= PDQ_LEAST_QUALITY for quality in (query_quality, hit.quality))
     return good and hit.distance <= PDQ_EXACT_DISTANCE
-
-
-def action_of(match: Judged) -> Action:
-    """What a match suggests by itself."""
-    if match.rule.purpose is Purpose.PUBLIC_INTEREST:
-        return Action.NONE
-    if match.band is Band.EXACT:
-        return Action.BLOCK
-    if match.band is Band.VARIANT:
-        return Action.BLOCK if match.calibrated and match.rule.settings.block_on_semantic else Action.REVIEW
-    return Action.NONE
-
-
-def calls_for_action(matches: Iterable[Judged]) -> bool:
-    """Whether it matters how near the upload is to public-interest material."""
-    return any(action_of(match) is not Action.NONE for match in matches)
-
-
-def verdict(matches: Sequence[Judged], interest: PublicInterest, *, low_information: bool) -> Verdict:
-    """
-    What is suggested about the upload.
-
-    Args:
-        matches: best first.
-        interest: what speaks for leaving it up.
-        low_information: there is too little to see in the upload.
-    """
-    band = max((match.band for match in matches), key=lambda each: each.strength, default=Band.NONE)
-    action = Action.NONE
-    capped = False
-    for match in matches:
-        suggested = action_of(match)
-        if suggested is not Action.NONE and interest.covers(match):
-            suggested, capped = Action.REVIEW, True
-        action = max(action, suggested, key=lambda each: _URGENCY[each])
-    reasons = [
-        reason for match in matches if match.band is band or action_of(match) is action for reason in match.reasons
-    ]
-    if band is Band.NONE:
-        reasons = []
-    if capped:
-        reasons.append(Reason.PUBLIC_INTEREST_CAP)
-    if low_information:
-        reasons.append(Reason.LOW_INFORMATION)
-    return Verdict(band=band, suggested_action=action, reasons=list(dict.fromkeys(reasons)))

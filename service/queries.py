@@ -131,10 +131,13 @@ class Asker:
         calibrated = _calibrated(current.asked)
         if embeddings:
             served = _served(signature.embedder_id, current.asked)
-            spaces[served.id] = self._rows(served, np.concatenate(embeddings), [0] * len(embeddings))
+            numbers = tuple(number for number, frame in enumerate(frames) if frame.embedding is not None)
+            rows = self._rows(served, np.concatenate(embeddings), [0] * len(embeddings))
+            spaces[served.id] = replace(rows, frames=numbers)
             calibrated = _calibrated([served])
         pdq = [frame.pdq for frame in frames if frame.pdq is not None]
-        hashes = HashRows(_pdq_rows(pdq), (0,) * len(pdq), (None,) * len(pdq))
+        hashed = tuple(number for number, frame in enumerate(frames) if frame.pdq is not None)
+        hashes = HashRows(_pdq_rows(pdq), (0,) * len(pdq), (None,) * len(pdq), hashed)
         facts = MediaFacts(kind="signature", frames=len(frames), duration_ms=None, sha256=None, low_information=False)
         return Query(facts, spaces, hashes, calibrated, current)
 

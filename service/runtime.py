@@ -1,6 +1,7 @@
 """Opens the parts of a service, in the process that uses them, and closes them again."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,10 +20,13 @@ from models.media.types import Media, MediaLimits
 from models.opencv import use_one_thread
 from service.budgets import Budgets
 from service.doorkeeper import Doorkeeper
+from service.duty_list import duty_keeper
+from service.events import EventHub
 from service.explanations import Explainer
 from service.ingest import Banker
 from service.jobs.workers import JobWorkers
 from service.keyring import Keyring
+from service.listeners import StreamRules
 from service.logs import open_log, where
 from service.matching import Matcher, MatchOptions, MatchRules
 from service.metrics import Metrics
@@ -31,18 +35,22 @@ from service.opening import ModelOpener, open_spaces
 from service.originals import OriginalStore, delete_removed, open_originals
 from service.queries import Asker, DefaultThresholds
 from service.readiness import ReadinessCheck
+from service.recording import Recorder
 from service.schemas import Answer
 from service.settings import Settings
 from service.shadow import Shadows
 from service.space_keeper import SpaceKeeper
 from service.spaces import LiveSpaces, ServedSpace
-from service.verification import LookRules, Verifier, bundled_record
+from service.tallying import FLUSH_EVERY_S, Tallying
+from service.verification import LookRules, Verifier, bundled_weighing
 from service.viewing import open_views
 
 _FOLLOW_EVERY_S = 1.0
 _TEND_EVERY_S = 0.5
 _NOTE_USES_EVERY_S = 30.0
 _DELETE_EVERY_S = 2.0
+_DELETE_ROWS_FOR_S = 1.0
+"""At a time: others write too."""
 _BATCH_THREADS = 4
 
 
@@ -84,16 +92,20 @@ class Runtime:
         rules = MatchRules(frozenset(settings.trusted_publishers), settings.index_wait_ms / 1000)
         timeout_s = settings.request_timeout_ms / 1000
         self.originals = originals or open_originals(settings.originals, settings.originals_dir)
+        self.tallying = Tallying(catalog.tallies, log)
+        stack.callback(self.tallying.tick)
         self.matcher = Matcher(
             decoder=decoder,
             asker=asker,
             catalog=catalog,
             views=views,
-            verifier=Verifier(catalog, _look_rules(settings), metrics, bundled_record()),
+            verifier=Verifier(catalog, _look_rules(settings), metrics, bundled_weighing()),
             explainer=Explainer(self.originals, decoder),
             rules=rules,
             metrics=metrics,
             observe=self._observe,
+            tallying=self.tallying,
+            recorder=Recorder(catalog.sightings, settings.sighting_retention, metrics, log),
         )
         self.shadows = Shadows(
             spaces=spaces,
@@ -118,6 +130,9 @@ class Runtime:
         self.doorkeeper = Doorkeeper(Keyring(catalog.keys), Budgets(settings.data_dir / "budgets"), settings)
         stack.callback(self.doorkeeper.close)
         self.readiness = ReadinessCheck(decoder, asker, catalog, views, timeout_s)
+        self.events = EventHub(catalog.events, catalog.identity, StreamRules.of(settings), metrics, log)
+        stack.callback(self.events.close)
+        self.duties = duty_keeper(self)
 
     @classmethod
     def open(
@@ -172,12 +187,13 @@ class Runtime:
             keeper.settle()  # what was begun while the models were opened must be open before anything is answered
             stack.callback(_Ticker(keeper.tend, _TEND_EVERY_S).close)
             originals = open_originals(settings.originals, settings.originals_dir)
-            stack.callback(_Ticker(partial(_delete_originals, catalog, originals, log), _DELETE_EVERY_S).close)
+            stack.callback(_Ticker(partial(_delete_removed, catalog, originals, log), _DELETE_EVERY_S).close)
             runtime = cls(
                 settings, catalog, views, decoder, spaces,
                 metrics=metrics, log=log, together=together, stack=stack.pop_all(), originals=originals,
             )  # fmt: skip
             note_uses = partial(runtime.doorkeeper.keyring.note_uses, log)
+            runtime._stack.callback(_Ticker(runtime.tallying.tick, FLUSH_EVERY_S).close)
             runtime._stack.callback(_Ticker(note_uses, _NOTE_USES_EVERY_S).close)
             return runtime
 
@@ -195,6 +211,11 @@ class Runtime:
     def work_on_jobs(self) -> None:
         """Does jobs beside the requests from now on, until it is closed."""
         self._stack.callback(JobWorkers(self, self.settings.ingest_roots).close)
+
+    def work_on_duties(self) -> None:
+        """Does what one process does for all, while it is this one's turn."""
+        self._stack.callback(self.duties.close)
+        self.duties.start()
 
     def close(self) -> None:
         """Answers what is queued, then closes every part; harmless when repeated."""
@@ -271,9 +292,11 @@ def _watch(views: Views, spaces: LiveSpaces, metrics: Metrics, log: FilteringBou
         metrics.degraded.labels(served.space.embedder_id).set(served.batcher.degraded)
 
 
-def _delete_originals(catalog: Catalog, originals: OriginalStore, log: FilteringBoundLogger) -> None:
-    """What nobody refers to any more; beside the requests, for the store may be slow."""
+def _delete_removed(catalog: Catalog, originals: OriginalStore, log: FilteringBoundLogger) -> None:
+    """What nobody finds or refers to any more; beside the requests, for there may be much and the store may be slow."""
+    until = time.monotonic() + _DELETE_ROWS_FOR_S
     try:
+        catalog.purge_removed(lambda: time.monotonic() > until)
         delete_removed(catalog, originals)
     except Exception as error:  # noqa: BLE001 - it is tried again
-        log.warning("originals that were removed cannot be deleted", **where(error))
+        log.warning("what was removed cannot be deleted", **where(error))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from index.records import Added, Bank, Item, ItemKind, ItemState, Purpose, Version
+from index.records import Added, Bank, Item, ItemKind, ItemState, Purpose, Quarantine, Version
 
 T = TypeVar("T")
 
@@ -62,6 +62,11 @@ class Reason(StrEnum):
     LOW_INFORMATION = "low_information"
     PUBLIC_INTEREST_MATCH = "public_interest_match"
     PUBLIC_INTEREST_CAP = "public_interest_cap"
+    INCIDENT_CONFIRMED = "incident_confirmed"
+    INCIDENT_UNCONFIRMED = "incident_unconfirmed"
+    INCIDENT_OVER = "incident_over"
+    QUARANTINED = "quarantined"
+    SHADOW = "shadow"
 
 
 class Edit(StrEnum):
@@ -116,7 +121,10 @@ Quad = Annotated[list[Corner], Field(min_length=4, max_length=4)]
 
 
 class GeometricEvidence(Shape):
-    """Where the banked original lies in the upload. Places are shares of width and height, from the top left."""
+    """
+    Where the banked original lies in the upload, or seems to: see `verified`. Places are shares of width and height,
+    from the top left.
+    """
 
     inliers: int = Field(description="How many places of the two agree in one arrangement.")
     model: Literal["similarity", "affine", "homography"] = Field(description="What moves the original there.")
@@ -129,10 +137,12 @@ class GeometricEvidence(Shape):
     )
     reference_quad: Quad = Field(description="Likewise where the upload's corners lie in the original.")
     coverage: float = Field(ge=0, le=1, description="The share of the original's area that the upload shows.")
+    agreement: float = Field(ge=0, le=1, description="In what share of that the two look the same.")
     probability: float | None = Field(
         description="That it is the same picture, from score, PDQ and geometry together; null where that was not "
         "calibrated."
     )
+    threshold: float | None = Field(description="The probability from which a match is verified; null likewise.")
     expected_fpr: float | None = Field(description="Share of innocent uploads that reach this band by such evidence.")
 
 
@@ -149,7 +159,9 @@ class Match(Shape):
         description="Whether the original was found in the upload; null where nobody looked, there is too little to "
         "hold on to, or time ran out."
     )
-    geometry: GeometricEvidence | None = Field(description="Null unless verified.")
+    geometry: GeometricEvidence | None = Field(
+        description="Null where nothing was found. With `verified` false it says what was and did not suffice."
+    )
     edits: list[Edit] = Field(description="What was done to the original, as far as the geometry tells.")
     query_ms: int
     reference_ms: int
@@ -157,11 +169,15 @@ class Match(Shape):
 
 
 class Explanation(Shape):
-    """The best verified matches drawn: both pictures side by side, and which part of the one is in the other."""
+    """
+    The best verified matches drawn: both pictures side by side, and which part of the one is in the other. Where none
+    is verified, what was found and did not convince.
+    """
 
     image: str = Field(description="A PNG, as a `data:` URL.")
     item_ids: list[str] = Field(description="What is drawn, from the top.")
     missing_originals: list[str] = Field(description="Of these, the items whose original is not kept.")
+    unverified: list[str] = Field(description="Of these, the items that were not shown to be in the upload.")
 
 
 class Timings(Shape):
@@ -184,8 +200,10 @@ class Answer(Shape):
     media: MediaFacts
     verdict: Verdict
     matches: list[Match] = Field(description="Best first, one for each item.")
-    sighting_id: str | None = Field(description="Null when nothing was recorded; in this release, always.")
-    explanation: Explanation | None = Field(description="Null where none was asked for, or nothing is verified.")
+    sighting_id: str | None = Field(
+        description="The recorded upload; null where it was not to be, or could not be recorded."
+    )
+    explanation: Explanation | None = Field(description="Null where none was asked for, or nothing was found.")
     timings_ms: Timings
 
 
@@ -227,6 +245,9 @@ class BankRules(BaseModel):
     block_on_semantic: bool = Field(
         default=False, strict=True, description="Whether semantic evidence alone may suggest `block`."
     )
+    shadow: bool = Field(
+        default=False, strict=True, description="Only count what its matches would suggest, and suggest nothing."
+    )
 
 
 class BankResource(Shape):
@@ -253,6 +274,7 @@ class ItemResource(Shape):
     frames: int
     duration_ms: int | None
     low_information: bool
+    quarantine: Quarantine = Field(description="Which of its matches suggest no more than a review.")
     spaces: list[str] = Field(description="The spaces it can be found in.")
     created_at: datetime
     updated_at: datetime
@@ -285,7 +307,7 @@ class AuditEntry(Shape):
     at: str = Field(description="RFC 3339, in UTC, to the microsecond.", json_schema_extra={"format": "date-time"})
     participant: str | None = Field(description="Whose key was shown; null where none was needed.")
     key_id: str | None
-    via: str = Field(description="`http`; `job`; `local` where the data directory itself was worked on.")
+    via: str = Field(description="`http`; `job`; `duty`: the service of itself; `local`: on the data directory itself.")
     request: str | None = Field(description="The id of the request, or of the job.")
     action: str
     subject: str
@@ -317,6 +339,7 @@ def bank_resource(bank: Bank) -> BankResource:
             variant_score=bank.settings.variant_score,
             related_score=bank.settings.related_score,
             block_on_semantic=bank.settings.block_on_semantic,
+            shadow=bank.settings.shadow,
         ),
         items=bank.items,
         created_at=bank.created_at,
@@ -340,6 +363,7 @@ def item_resource(item: Item) -> ItemResource:
         frames=item.frames,
         duration_ms=item.duration_ms,
         low_information=item.low_information,
+        quarantine=item.quarantine,
         spaces=list(item.spaces),
         created_at=item.created_at,
         updated_at=item.updated_at,

@@ -27,7 +27,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
 from index.data_directory import DataDirectory
-from service.connections import Patience, problem, refuse, say_goodbye
+from service.connections import CONNECTION, OpenConnection, Patience, problem, refuse, say_goodbye
 from service.errors import NotReady
 from service.exposure import refuse_open_doors
 from service.logs import ServerLog, open_log, where
@@ -93,9 +93,9 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn is untyped
         options = {
             "bind": f"{host}:{settings.port}",
             "workers": settings.workers,
-            "threads": settings.threads,
+            "threads": settings.threads + settings.event_streams,  # a stream holds one, and takes it from nobody
             "worker_class": _Worker,
-            "worker_connections": max(1000, 4 * settings.threads),
+            "worker_connections": max(1000, 4 * (settings.threads + settings.event_streams)),
             "worker_tmp_dir": str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None,
             "logger_class": ServerLog,
             "loglevel": settings.log_level,
@@ -190,6 +190,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn is untyped
         settings = self.app.settings
         arrival_s = settings.body_timeout_ms / 1000
         self._patience = Patience(arrival_s, 2 * arrival_s + settings.request_timeout_ms / 1000)
+        self.wsgi.patience = self._patience
         threading.Thread(target=self._open, name="opening").start()
         while self.siblings_ready and self.alive and not self._opened.wait(0.5):
             self.notify()
@@ -217,6 +218,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn is untyped
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._runtime is not None:
             self._runtime.readiness.drain()
+            self._runtime.events.end()
         super().handle_exit(sig, frame)
 
     def _open(self) -> None:
@@ -240,9 +242,12 @@ class _Gate:
 
     def __init__(self) -> None:
         self.application: WSGI | None = None
+        self.patience: Patience | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if self.application is not None:
+            if self.patience is not None and "gunicorn.socket" in environ:
+                environ[CONNECTION] = OpenConnection(environ["gunicorn.socket"], self.patience)
             return self.application(environ, start_response)
         if environ.get("PATH_INFO") == "/healthz":
             start_response("200 OK", [("Content-Type", "application/json")])
@@ -267,6 +272,7 @@ def _opened(settings: Settings, directory: DataDirectory, log: Any) -> tuple[Any
     with contextlib.suppress(NotReady):  # what does not work, `/readyz` says; what does is warm now
         runtime.readiness.check()
     runtime.work_on_jobs()
+    runtime.work_on_duties()
     return runtime, create_app(runtime)
 
 

@@ -4,6 +4,7 @@ import difflib
 import ipaddress
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import quote
@@ -54,6 +55,9 @@ class Settings(BaseSettings):
     trusted_publishers: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Publishers whose uploads are never suggested for blocking, comma-separated."
     )
+    incident_types: Path | None = Field(
+        None, description="A file of the types of incident there are, with their criteria; else those that are shipped."
+    )
     features: Literal["keep", "none"] = Field(
         "keep", description="Whether local features are kept of what is banked; without them no match can be verified."
     )
@@ -77,11 +81,31 @@ class Settings(BaseSettings):
         0, ge=0, le=1024, description="Requests that one key may have under way in a worker; 0 is half of IN_FLIGHT."
     )
 
+    key_recordings_per_day: int = Field(
+        1_000_000,
+        ge=0,
+        description="Uploads that one key may have recorded in a day; what is over is answered and not recorded. "
+        "0 is no limit.",
+    )
+    sighting_retention_days: int = Field(
+        7, ge=1, le=3650, description="How long recorded uploads are kept, in days from when they were received."
+    )
+
     workers: int = Field(1, ge=1, le=64, description="Processes; each holds its own models and views.")
     threads: int = Field(48, ge=4, le=1024, description="Request threads of a worker; keep well above IN_FLIGHT.")
     in_flight: int = Field(
         32, ge=1, le=1024, description="Requests with media that a worker lets in at once; more are refused with 503."
     )
+    event_streams: int = Field(
+        16, ge=1, le=256, description="Event streams of a worker, in threads of their own; more are refused with 503."
+    )
+    cluster_alert_sightings: int = Field(
+        5,
+        ge=2,
+        description="Unknown uploads alike, on two platforms or more, that are told of as an emerging cluster; "
+        "and again whenever there are twice as many.",
+    )
+    event_retention_days: float = Field(7.0, gt=0, le=3650, description="How long the event log is kept.")
     torch_threads: int = Field(0, ge=0, le=256, description="Threads of the model on the CPU; 0 is one a core.")
     decode_processes: int = Field(0, ge=0, le=64, description="Processes that decode, a worker; 0 is one a core.")
     decode_timeout_ms: int = Field(10_000, ge=10, description="How long decoding one upload may take.")
@@ -152,6 +176,10 @@ class Settings(BaseSettings):
     def originals_dir(self) -> Path:
         """Where banked originals are kept unless a setting says otherwise."""
         return self.data_dir / "originals"
+
+    @property
+    def sighting_retention(self) -> timedelta:
+        return timedelta(days=self.sighting_retention_days)
 
     @property
     def jobs_dir(self) -> Path:

@@ -16,10 +16,12 @@ import models
 from index.catalog import Catalog
 from index.reading import Reading
 from index.records import ItemId, SpaceId
+from models.calibration import FILE as CALIBRATION_FILE
+from models.calibration import CalibrationRecord
 from models.features import EXTRACTOR, Features, extract_query
 from models.geometry import Location, locate_each
 from models.perceptual import PDQ_BYTES, pdq_forms
-from models.verification import ENOUGH_SCORE, FILE, Evidence, VerificationRecord
+from models.verification import FILE, Evidence, VerificationRecord
 from service.answering import query_frame
 from service.evidence import Query, Reach
 from service.local_features import FeatureCache, PlacedFeatures
@@ -31,11 +33,11 @@ AT_ONCE = 4
 """Candidates between two looks at the clock."""
 FOUND_WEIGHT = 2.0
 """Chance brings such an arrangement less than once in a hundred times; a likelier one counts, but shows nothing."""
+TOLD_WEIGHT = 6.0
+"""The same of one that did not convince: once in a million times. Fainter ones would be read as more than chance."""
 FRAMES_OF_ONE = 2
 """Frames of an animated original that share one position are looked at up to this many."""
 ANY_DISTANCE = 256
-_WORTH_IN_RECORD = {Band.VARIANT: ENOUGH_SCORE, Band.RELATED: 0.55}
-"""Cosines of the bundled model that say as much as these bands of a space without a record; no band says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,45 @@ class Seen:
         return self.location, self.low_texture
 
 
-def bundled_record() -> VerificationRecord | None:
+@dataclass(frozen=True, slots=True)
+class Weighing:
     """
-    The record that was measured with the bundled model; the weight it gives to PDQ and geometry holds for any.
+    How evidence is weighed.
+
+    Args:
+        record: fitted in one space.
+        calibration: of the same space. A band means the same rate in every calibrated space, so the band of another is
+            worth the score that innocent uploads reach at this rate here; without calibration it is worth nothing.
+    """
+
+    record: VerificationRecord
+    calibration: CalibrationRecord | None
+
+    def score(self, match: Judged) -> float | None:
+        """In the space of the record; where that has none, what another space's band is worth there."""
+        own = next((each.hit.score for each in match.findings if each.space == self.record.embedder_id), None)
+        if own is not None or self.calibration is None:
+            return own
+        return {
+            Band.VARIANT: self.calibration.variant.score,
+            Band.RELATED: self.calibration.related.score,
+        }.get(match.semantic_band)
+
+
+def bundled_weighing() -> Weighing | None:
+    """
+    What was measured with the bundled model; the weight it gives to PDQ and geometry holds for any.
 
     Raises:
-        BadCalibration: it is damaged.
+        BadCalibration: a record is damaged.
     """
-    path = Path(models.__file__).parent / "bundled" / FILE
-    return VerificationRecord.load(path) if path.is_file() else None
+    folder = Path(models.__file__).parent / "bundled"
+    if not (folder / FILE).is_file():
+        return None
+    calibration = folder / CALIBRATION_FILE
+    return Weighing(
+        VerificationRecord.load(folder / FILE), CalibrationRecord.load(calibration) if calibration.is_file() else None
+    )
 
 
 class Verifier:
@@ -81,19 +113,19 @@ class Verifier:
         fallback: weighs the evidence in spaces that have no record of their own, with their bands in place of scores.
     """
 
-    def __init__(
-        self, catalog: Catalog, rules: LookRules, metrics: Metrics, fallback: VerificationRecord | None = None
-    ) -> None:
+    def __init__(self, catalog: Catalog, rules: LookRules, metrics: Metrics, fallback: Weighing | None = None) -> None:
         self._rules = rules
         self._metrics = metrics
-        self._fallback = _readable(fallback)
+        # A record of other features weighs what is not compared here.
+        self._fallback = fallback if fallback is not None and fallback.record.extractor == EXTRACTOR else None
         self._kept = FeatureCache(catalog, EXTRACTOR, rules.cache_bytes)
 
     def reach(self, query: Query, verify: Verify, reading: Reading) -> Reach | None:
         """How far to look for candidates; None where no look will be taken."""
-        record = self._record(query)
-        if verify is Verify.NEVER or record is None or not query.frames:
+        weighing = self._weighing(query)
+        if verify is Verify.NEVER or weighing is None or not query.frames:
             return None
+        record = weighing.record
         if verify is Verify.ALWAYS:
             return Reach(self._rules.candidates, dict.fromkeys(query.spaces, -1.0), ANY_DISTANCE)
         space = SpaceId(record.embedder_id)
@@ -117,11 +149,12 @@ class Verifier:
         Raises:
             CatalogUnavailable
         """
-        record = self._record(query)
-        if record is None or verify is Verify.NEVER or not query.frames:
+        weighing = self._weighing(query)
+        if weighing is None or verify is Verify.NEVER or not query.frames:
             return {}
+        record = weighing.record
         frames = _frames(reading, SpaceId(record.embedder_id))
-        worth = [match for match in candidates if verify is Verify.ALWAYS or _worth(record, match, frames)]
+        worth = [match for match in candidates if verify is Verify.ALWAYS or _worth(weighing, match, frames)]
         worth = sorted(worth, key=lambda match: match.rank, reverse=True)[: self._rules.candidates]
         if not worth:
             return {}
@@ -135,17 +168,20 @@ class Verifier:
             found = seen.get(item_id)
             look = None
             if found is not None:
-                evidence = Evidence(_score(record, match), distances.get(item_id), True, *found.told)
+                evidence = Evidence(weighing.score(match), distances.get(item_id), True, *found.told)
                 look = _weighed(record, evidence, frames)
             self._metrics.looks.labels(_outcome(found, look)).inc()
             if look is not None:
                 looks[item_id] = look
         return looks
 
-    def _record(self, query: Query) -> VerificationRecord | None:
-        """Of the leading space that has one."""
-        own = (_readable(served.space.verification) for served in query.asked.asked)
-        return next((record for record in own if record is not None), self._fallback)
+    def _weighing(self, query: Query) -> Weighing | None:
+        """By the record of the leading space that has one."""
+        for served in query.asked.asked:
+            record = served.space.verification
+            if record is not None and record.extractor == EXTRACTOR:
+                return Weighing(record, served.space.calibration)
+        return self._fallback
 
     def _seen(self, query: Query, worth: Sequence[Judged], ends: float) -> dict[ItemId, Seen]:
         """By item; without those whose turn did not come, or that have no features."""
@@ -172,20 +208,17 @@ class Verifier:
         return found
 
 
-def _readable(record: VerificationRecord | None) -> VerificationRecord | None:
-    """A record of other features weighs what is not compared here."""
-    return record if record is not None and record.extractor == EXTRACTOR else None
-
-
 def _frames(reading: Reading, space: SpaceId) -> int | None:
     """How many embeddings candidates are drawn from; None where the space that was measured is not served."""
     return reading.embeddings_in(space) if space in reading.semantic else None
 
 
-def _worth(record: VerificationRecord, match: Judged, frames: int | None) -> bool:
+def _worth(weighing: Weighing, match: Judged, frames: int | None) -> bool:
     if match.band is Band.EXACT:
         return False
-    score = _score(record, match)
+    if match.under_quarantine:
+        return True  # what is found in the upload is as sure as ever, what is only near is for people to look at
+    record, score = weighing.record, weighing.score(match)
     distance = None if match.perceptual is None else match.perceptual.distance
     by_another = match.semantic is not None and match.semantic.space != record.embedder_id
     if by_another and match.semantic_band is not Band.NONE:
@@ -200,12 +233,6 @@ def _distances(query: Query, item_ids: Collection[ItemId], reading: Reading) -> 
     forms = b"".join(form for frame in query.frames for form in pdq_forms(frame))
     rows = np.frombuffer(forms, np.uint8).reshape(-1, PDQ_BYTES)
     return {item_id: hit.distance for item_id, hit in reading.distances_of(rows, item_ids).items()}
-
-
-def _score(record: VerificationRecord, match: Judged) -> float | None:
-    """In the space whose cosines the record weighs; where that has none, what another space's band is worth in it."""
-    own = next((each.hit.score for each in match.findings if each.space == record.embedder_id), None)
-    return _WORTH_IN_RECORD.get(match.semantic_band) if own is None else own
 
 
 def _at(kept: Sequence[PlacedFeatures], match: Judged) -> list[Features]:
@@ -231,8 +258,8 @@ def _weighed(record: VerificationRecord, evidence: Evidence, frames: int | None)
     if band is not Band.NONE and frames is not None:
         rate = record.expected_fpr(record.variant if band is Band.VARIANT else record.related, frames)
     location = evidence.location
-    there = location is not None and location.weight >= FOUND_WEIGHT
-    return Look(band, location if there else None, record.probability(evidence), rate)
+    there = location is not None and location.weight >= (FOUND_WEIGHT if band is Band.VARIANT else TOLD_WEIGHT)
+    return Look(band, location if there else None, record.probability(evidence), rate, record.variant.score)
 
 
 def _outcome(seen: Seen | None, look: Look | None) -> str:

@@ -11,14 +11,23 @@ from index.catalog import banks as bank_rows
 from index.catalog import items as item_rows
 from index.catalog import spaces as space_rows
 from index.catalog.audit import AuditLog
+from index.catalog.clusters import ClusterTable
 from index.catalog.database import Database
+from index.catalog.duties import DutyTable
+from index.catalog.events import EventLog
 from index.catalog.features import FeatureTable
+from index.catalog.feedback import FeedbackTable
+from index.catalog.figures import FigureTable
+from index.catalog.incidents import IncidentTable
 from index.catalog.information import CatalogInfo
 from index.catalog.job_table import JobTable
 from index.catalog.keys import KeyTable
 from index.catalog.migrate import migrate, revision_of
 from index.catalog.moves import SpaceMoves
 from index.catalog.originals import OriginalTable
+from index.catalog.quarantines import QuarantineTable
+from index.catalog.sightings import SightingTable
+from index.catalog.tallies import TallyTable
 from index.changes import Changes, LogState
 from index.job_records import Progress
 from index.records import (
@@ -28,12 +37,14 @@ from index.records import (
     BankSettings,
     Idempotency,
     Item,
+    ItemChange,
     ItemId,
     ItemState,
     Labels,
     NewItem,
     Page,
     Purpose,
+    Quarantine,
     SpaceId,
     SpaceState,
     Version,
@@ -66,6 +77,15 @@ class Catalog:
         self.jobs = JobTable(database, clock)
         self.keys = KeyTable(database, clock)
         self.audit = AuditLog(database)
+        self.duties = DutyTable(database, clock)
+        self.sightings = SightingTable(database, clock)
+        self.events = EventLog(database, clock)
+        self.clusters = ClusterTable(database, clock)
+        self.incidents = IncidentTable(database, clock)
+        self.tallies = TallyTable(database)
+        self.figures = FigureTable(database)
+        self.feedback = FeedbackTable(database, clock)
+        self.quarantines = QuarantineTable(database, clock)
         self.moves = SpaceMoves(database, clock)
         """Moving from one space to another."""
 
@@ -151,7 +171,8 @@ class Catalog:
 
     def delete_bank(self, name: str) -> Version:
         """
-        Removes a bank and every item in it.
+        Removes a bank and every item in it. No search at or after the version returned finds any of them; the rows
+        of a large bank are deleted afterwards, by `purge_removed`.
 
         Raises:
             UnknownBank: there is none of that name.
@@ -162,6 +183,26 @@ class Catalog:
             return bank_rows.remove(connection, name, self._clock())
 
         return self._database.write(remove)
+
+    def purge_removed(self, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """
+        Deletes what is left of removed banks, in small steps between which others write.
+
+        Any number of processes may do this at the same time; what is interrupted goes on with the next call.
+
+        Args:
+            stopped: asked after every step.
+
+        Returns:
+            whether nothing is left.
+        """
+        while True:
+            with self._database.reading() as connection:
+                if not bank_rows.removed(connection):
+                    return True
+            if stopped():
+                return False
+            self._database.write(bank_rows.purge)
 
     def add_item(self, bank: str, new: NewItem, idempotency: Idempotency | None = None) -> Added:
         """
@@ -242,7 +283,12 @@ class Catalog:
             return item_rows.by_id(connection, item_ids)
 
     def set_item(
-        self, bank: str, item_id: ItemId, state: ItemState | None = None, labels: Labels | None = None
+        self,
+        bank: str,
+        item_id: ItemId,
+        state: ItemState | None = None,
+        labels: Labels | None = None,
+        quarantine: Quarantine | None = None,
     ) -> tuple[Item, Version]:
         """
         Changes what is given. A disabled item is found by no search at or after the version returned.
@@ -251,7 +297,9 @@ class Catalog:
             UnknownBank, UnknownItem: there is no such bank, or no such item in it.
         """
         return self._database.write(
-            lambda connection: item_rows.change(connection, bank, item_id, state=state, labels=labels, at=self._clock())
+            lambda connection: item_rows.change(
+                connection, bank, item_id, ItemChange(state, labels, quarantine), self._clock()
+            )
         )
 
     def delete_item(self, bank: str, item_id: ItemId) -> Version:

@@ -62,10 +62,19 @@ class Database:
         self._refuse_when_closed()
         return self._group.write(work)
 
-    def write_alike(self, alike: Callable[[Connection, Sequence[V]], Sequence[T]], value: V) -> T:
-        """As `write`; values that wait for the same function are given to it together, for one answer each."""
+    def write_alike(
+        self, alike: Callable[[Connection, Sequence[V]], Sequence[T]], value: V, patience_s: float | None = None
+    ) -> T:
+        """
+        As `write`; values that wait for the same function are given to it together, for one answer each.
+
+        Args:
+            alike: the function.
+            value: for it.
+            patience_s: how long the other writers of this process are waited for; None is as long as anyone waits.
+        """
         self._refuse_when_closed()
-        return self._group.write_alike(alike, value)
+        return self._group.write_alike(alike, value, patience_s)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -23,6 +23,7 @@ from index.records import PDQ_BYTES, Embeddings, ItemState, SpaceId, Version
 
 _PARTITION = 20_000
 _EMBEDDED = ChangeKind.ITEM_EMBEDDED.value
+_OF_BANKS = (ChangeKind.BANK_PUT.value, ChangeKind.INCIDENT.value)
 _FINDABLE = (ChangeKind.ITEM_ADDED.value, ChangeKind.ITEM_STATE.value, ChangeKind.ITEM_DELETED.value)
 
 
@@ -38,7 +39,7 @@ def changes_since(
     """
     entries = _entries(connection, since)
     lost = {entry.bank_key for entry in entries if entry.kind == ChangeKind.BANK_DELETED}
-    banks_changed = bool(lost) or any(entry.kind == ChangeKind.BANK_PUT for entry in entries)
+    banks_changed = bool(lost) or any(entry.kind in _OF_BANKS for entry in entries)
     spaces_changed = any(entry.kind == ChangeKind.SPACE_STATE for entry in entries)
     touched = {entry.item_key for entry in entries if entry.kind in _FINDABLE}
     known = space_rows.known(connection)
@@ -165,7 +166,11 @@ def _rows(since: Version, *payload: ColumnElement[Any], space_key: int | None = 
         select(items.c.item_key, items.c.item_id, items.c.bank_key, frames.c.position_ms, *payload)
         .select_from(items)
         .join(frames, frames.c.item_key == items.c.item_key)
-        .where(items.c.state == ItemState.ACTIVE.value, or_(items.c.forced, not_(frames.c.low_information)))
+        .where(
+            items.c.state == ItemState.ACTIVE.value,
+            or_(items.c.forced, not_(frames.c.low_information)),
+            not_(bank_rows.of_removed_bank()),
+        )
         .order_by(frames.c.item_key, frames.c.frame_no)
     )
     if since:

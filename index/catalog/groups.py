@@ -82,11 +82,19 @@ class GroupCommit:
         """What the work returned, once it is durable; what it raised, once it is undone."""
         return cast("T", self._write(_Piece(work)))
 
-    def write_alike(self, alike: Alike[V, T], value: V) -> T:
-        """As `write`; values that wait for the same function are given to it together, in the leader's context."""
-        return cast("T", self._write(_Piece(lambda connection: alike(connection, [value])[0], alike, value)))
+    def write_alike(self, alike: Alike[V, T], value: V, patience_s: float | None = None) -> T:
+        """
+        As `write`; values that wait for the same function are given to it together, in the leader's context.
 
-    def _write(self, piece: _Piece) -> object:
+        Args:
+            alike: the function.
+            value: for it.
+            patience_s: how long others are waited for, where that is less than anyone waits.
+        """
+        piece = _Piece(lambda connection: alike(connection, [value])[0], alike, value)
+        return cast("T", self._write(piece, patience_s))
+
+    def _write(self, piece: _Piece, patience_s: float | None = None) -> object:
         if self._leader == threading.get_ident():
             raise RuntimeError("work writes through the connection it is given, and through nothing else")
         try:
@@ -95,7 +103,7 @@ class GroupCommit:
                 if not self._led:
                     self._led = piece.leads = True
             if not piece.leads:
-                self._wait_for_turn(piece)
+                self._wait_for_turn(piece, self._timeout_s if patience_s is None else patience_s)
             if piece.leads:
                 self._lead(piece)
         finally:
@@ -104,13 +112,13 @@ class GroupCommit:
             raise piece.error
         return piece.answer
 
-    def _wait_for_turn(self, piece: _Piece) -> None:
-        if piece.turn.wait(self._timeout_s):
+    def _wait_for_turn(self, piece: _Piece, timeout_s: float) -> None:
+        if piece.turn.wait(timeout_s):
             return
         with self._mutex:
             if not piece.turn.is_set() and piece in self._waiting:
                 self._waiting.remove(piece)
-                raise CatalogUnavailable(f"The catalog is busy: others have been writing for {self._timeout_s:g} s.")
+                raise CatalogUnavailable(f"The catalog is busy: others have been writing for {timeout_s:g} s.")
         piece.turn.wait()  # it is being written now, and what becomes of it must be said
 
     def _lead(self, own: _Piece) -> None:

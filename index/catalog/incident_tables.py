@@ -43,6 +43,7 @@ incidents = Table(
     Column("updated_at", UtcTime, nullable=False),
     Column("confirmed_at", UtcTime),
     Column("concluded_at", UtcTime),
+    Column("first_match_at", UtcTime),  # since it was confirmed
 )
 
 incident_banks = Table(
@@ -89,10 +90,10 @@ sightings = Table(
     Column("sighting_key", Key, primary_key=True, autoincrement=False),
     Column("sighting_id", String(28), nullable=False),
     Column("platform", String(64), nullable=False),
-    Column("upload_id", String(255)),
+    Column("upload_id", String(256)),
     Column("observed_at", UtcTime, nullable=False),
     Column("received_at", UtcTime, nullable=False),
-    Column("publisher", String(255)),
+    Column("publisher", String(256)),
     Column("context", String(255)),
     Column("kind", String(32), nullable=False),
     Column("band", String(32), nullable=False),
@@ -100,10 +101,16 @@ sightings = Table(
     Column("reasons", JSON, nullable=False),
     Column("incident_key", Key),  # of the best match; kept when the incident is gone
     Column("cluster_key", Key),  # the first sighting of its cluster; None where nothing looks like it
+    Column("link_key", Key),  # the earlier sighting that it joined its cluster by, else the nearest there was
+    Column("link_score", Float),
+    Column("link_distance", Integer),
+    Column("index_version", BigInteger, nullable=False),  # what it was compared with: everything up to this change
     Index(None, "received_at"),
     Index(None, "platform", "upload_id"),
+    Index(None, "platform", "sighting_key"),
     Index(None, "incident_key", "sighting_key"),
     Index(None, "cluster_key", "sighting_key"),
+    Index(None, "link_key"),
 )
 
 sighting_frames = Table(
@@ -154,9 +161,55 @@ sighting_edges = Table(
         ForeignKey("sightings.sighting_key", name="fk_sighting_edges_earlier", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column("score", Float, nullable=False),
+    Column("score", Float),  # None where only their hashes are alike
     Column("distance", Integer),
     Index(None, "earlier_key"),
+)
+
+clusters = Table(
+    "clusters",
+    metadata,
+    # Sightings that are near-copies of each other, two at least; counted when they join, kept while any of them is.
+    Column("cluster_key", Key, primary_key=True, autoincrement=False),  # the first sighting
+    Column("cluster_id", String(28), nullable=False),  # its id
+    Column("space_key", Integer),  # of the anchors' embeddings; None where there are only hashes
+    Column("anchors", LargeBinary, nullable=False),  # members that hold it together: index/catalog/anchors.py writes it
+    Column("members", BigInteger, nullable=False),
+    Column("matched", BigInteger, nullable=False),  # of these, that match something known
+    Column("incident_key", Key),  # the first that a member matched
+    Column("weakest_key", Key),  # the member that joined by the weakest link
+    Column("weakest_strength", Float),
+    Column("relative_key", Key),  # the nearest earlier sighting outside, when it began
+    Column("relative_score", Float),
+    Column("relative_distance", Integer),
+    Column("announced", BigInteger, nullable=False),  # members when it was last told that it grows; 0 never
+    Column("first_at", UtcTime, nullable=False),  # as the platforms say
+    Column("last_at", UtcTime, nullable=False),
+    Column("received_at", UtcTime, nullable=False),  # the newest member, by our own clock
+    Index(None, "received_at"),
+)
+
+cluster_tallies = Table(
+    "cluster_tallies",
+    metadata,
+    Column("cluster_key", Key, ForeignKey("clusters.cluster_key", ondelete="CASCADE"), primary_key=True),
+    Column("hour", UtcTime, primary_key=True),
+    Column("platform", String(64), primary_key=True),
+    Column("band", String(32), primary_key=True),  # as they were answered
+    Column("sightings", BigInteger, nullable=False),
+    Index(None, "hour"),
+)
+
+variant_items = Table(
+    "variant_items",
+    metadata,
+    # Items that were banked from a sighting.
+    Column("item_key", Key, ForeignKey("items.item_key", ondelete="CASCADE"), primary_key=True),
+    Column("sighting_key", Key, nullable=False),
+    Column("cluster_key", Key, nullable=False),  # its cluster's then, or itself
+    Column("at", UtcTime, nullable=False),
+    Index(None, "sighting_key"),
+    Index(None, "cluster_key"),
 )
 
 events = Table(
@@ -174,15 +227,19 @@ events = Table(
 tallies = Table(
     "tallies",
     metadata,
-    # How many uploads were answered how, whether recorded or not; an hour a row and kind of answer.
+    # How many uploads were answered how, whether recorded or not; an hour a row and kind of answer. An upload counts
+    # once as itself (no incident, no bank), once for each incident and once for each bank that it matched.
     Column("hour", UtcTime, primary_key=True),
-    Column("platform", String(64), primary_key=True),
+    Column("platform", String(64), primary_key=True),  # empty: nobody said
     Column("incident_key", Key, primary_key=True),  # 0: of none
+    Column("bank_key", Key, primary_key=True),  # 0: of none
+    Column("means", String(32), primary_key=True),  # how it was found: match, retro_scan, variant
     Column("band", String(32), primary_key=True),
     Column("action", String(32), primary_key=True),
     Column("capped", Boolean, primary_key=True),  # less was suggested, out of public interest
     Column("shadow", Boolean, primary_key=True),  # only counted, not suggested
     Column("uploads", BigInteger, nullable=False),
+    Index(None, "incident_key", "bank_key", "hour"),
 )
 
 item_tallies = Table(
@@ -190,7 +247,20 @@ item_tallies = Table(
     metadata,
     Column("item_key", Key, ForeignKey("items.item_key", ondelete="CASCADE"), primary_key=True),
     Column("hour", UtcTime, primary_key=True),
-    Column("uploads", BigInteger, nullable=False),
+    Column("uploads", BigInteger, nullable=False),  # that were said to be copies of it
+    Column("unconfirmed", BigInteger, nullable=False),  # of these, by their scores alone
+    Index(None, "hour"),
+)
+
+quarantines = Table(
+    "quarantines",
+    metadata,
+    # Why items were put under quarantine, and what was thought of it.
+    Column("item_key", Key, ForeignKey("items.item_key", ondelete="CASCADE"), primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("lifted_at", UtcTime),
+    Column("accepted", BigInteger, nullable=False),  # unconfirmed matches an hour that somebody looked at and let be
 )
 
 feedback = Table(
@@ -208,6 +278,7 @@ feedback = Table(
     Column("at", UtcTime, nullable=False),
     Index(None, "item_key", "at"),
     Index(None, "incident_key", "at"),
+    Index(None, "bank_key", "at"),
 )
 
 duties = Table(

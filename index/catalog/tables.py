@@ -31,7 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration, which these tables describe."""
 
 
@@ -122,6 +122,7 @@ banks = Table(
     Column("item_count", BigInteger, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
+    Column("removed_at", UtcTime),  # nobody finds it any more; it goes for good once its items are deleted
 )
 
 items = Table(
@@ -140,6 +141,7 @@ items = Table(
     Column("low_information", Boolean, nullable=False),
     Column("forced", Boolean, nullable=False),
     Column("original_bytes", BigInteger),  # None: the original is not kept; else it is in the store, under sha256
+    Column("quarantine", String(16)),  # which of its matches are for people to look at; None: none
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     UniqueConstraint("bank_key", "sha256"),

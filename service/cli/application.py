@@ -13,15 +13,20 @@ from service.cli import (
     bank,
     demo,
     doctor,
+    events,
+    incidents,
     ingest,
     jobs,
     keys,
     match,
     measure,
+    rehearse,
     reindex,
     scan,
     serve,
+    sightings,
     train,
+    variants,
     version,
 )
 from service.cli.output import Exit, complain
@@ -62,6 +67,11 @@ def application() -> typer.Typer:
     app.command("match")(match.match)
     app.add_typer(keys.commands(), name="keys")
     app.add_typer(audit.commands(), name="audit")
+    app.add_typer(incidents.commands(), name="incidents")
+    app.add_typer(events.commands(), name="events")
+    app.add_typer(sightings.commands(), name="sightings")
+    app.command("variants")(variants.variants)
+    app.command("clusters")(variants.clusters)
     app.command("ingest")(ingest.ingest)
     app.command("scan")(scan.scan)
     app.add_typer(reindex.commands(), name="reindex")
@@ -70,6 +80,7 @@ def application() -> typer.Typer:
     app.command("restore")(backup.restore)
     app.command("doctor")(doctor.doctor)
     app.command("demo")(demo.demo)
+    app.command("rehearse")(rehearse.rehearse)
     app.command("evaluate")(measure.evaluate)
     app.command("calibrate")(measure.calibrate)
     app.command("train")(train.command())

@@ -4,21 +4,20 @@ import importlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.errors import DataDirectoryInUse, IndexingError
 from index.records import SpaceStage
 from models.errors import ModelsError
+from service.cli.findings import Finding, State
+from service.cli.space_findings import findings_of_space
 from service.errors import NotReady, ServiceError
 from service.settings import Settings, cores
 
 if TYPE_CHECKING:
     from index.view import LargePart
-    from models.embedder import Space
     from service.runtime import Runtime
 
 _LITTLE_ROOM_BYTES = 1 << 30
@@ -32,26 +31,6 @@ _UNDER_WAY = {
         "When nobody will: afterimage reindex drop",
     ),
 }
-
-
-class State(StrEnum):
-    OK = "ok"
-    NOTE = "note"
-    """Works, and is worth knowing."""
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One part, how it is, and what to do about it."""
-
-    part: str
-    state: State
-    says: str
-    advice: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def diagnose(settings: Settings) -> Iterator[Finding]:
@@ -135,7 +114,7 @@ def _opened(settings: Settings) -> Iterator[Finding]:
         return
     with runtime:
         for served in runtime.spaces:
-            yield from _space(settings, served.space, served.batcher.device)
+            yield from findings_of_space(settings, served.space, served.batcher.device)
         yield from _moves(runtime)
         yield from _catalog(runtime)
         yield from map(_large_part, runtime.views.large_parts())
@@ -153,34 +132,9 @@ def _models_alone(settings: Settings) -> Iterator[Finding]:
             yield Finding("model", State.WRONG, str(error))
             continue
         try:
-            yield from _space(settings, embedder.space, embedder.device)
+            yield from findings_of_space(settings, embedder.space, embedder.device)
         finally:
             embedder.close()
-
-
-def _space(settings: Settings, space: "Space", device: str) -> Iterator[Finding]:
-    yield Finding("device", State.OK, f"{device} ({settings.device} was asked for)")
-    yield Finding(
-        "space",
-        State.OK,
-        f"{space.embedder_id} ({space.model}), {space.dim} numbers from {space.image_px} px, on {device}",
-    )
-    record = space.calibration
-    if record is None:
-        yield Finding(
-            "calibration",
-            State.NOTE,
-            f"{space.embedder_id} has none: its thresholds are guesses, and nothing over `review` is suggested",
-            "Measure one with: afterimage calibrate",
-        )
-        return
-    yield Finding(
-        "calibration",
-        State.OK,
-        f"of {record.created}, on {record.sample.pictures:,} photographs; variant from {record.variant.score:.3f} "
-        f"(1 innocent query in {_one_in(record.variant.fpr_upper95)} at most), related from {record.related.score:.3f} "
-        f"(1 in {_one_in(record.related.fpr_upper95)})",
-    )
 
 
 def _moves(runtime: "Runtime") -> Iterator[Finding]:
@@ -206,10 +160,6 @@ def _moves(runtime: "Runtime") -> Iterator[Finding]:
         if space.stage in _UNDER_WAY:
             says, advice = _UNDER_WAY[space.stage]
             yield Finding("space", State.NOTE, f"{space.embedder_id} {says}", advice)
-
-
-def _one_in(rate: float) -> str:
-    return f"{1 / rate:,.0f}" if rate > 0 else "none"
 
 
 def _catalog(runtime: "Runtime") -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from service.cli.version import versions
 from service.client import ServiceProblem
 
 if TYPE_CHECKING:
-    from service.cli.diagnosis import Finding
+    from service.cli.findings import Finding
 
 _MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "wrong": ("✗", "bold red")}
 
@@ -56,7 +56,7 @@ def _here(place: Place) -> "Iterator[Finding]":
 
 
 def _service(url: str) -> "Iterator[Finding]":
-    from service.cli.diagnosis import Finding, State
+    from service.cli.findings import Finding, State
 
     client = service_client(url, patience_s=0)
     client.get("/healthz")

@@ -140,11 +140,13 @@ def _drawn(answer: Json, path: Path) -> bool:
     """Writes the explanation to a file, and its path in its place; False when there is nothing to explain."""
     explanation = answer["explanation"]
     if explanation is None:
-        remarks().print("No original was confirmed in the picture, so nothing is drawn.")
+        remarks().print("Nothing of an original was found in the picture, so nothing is drawn.")
         return False
     path.write_bytes(base64.b64decode(explanation["image"].partition(",")[2]))
     explanation["image"] = str(path)
     remarks().print(Text(f"Drawn: {path}"))
+    if explanation["unverified"]:
+        remarks().print("What was found does not suffice to call it a copy; the picture says what is missing.")
     if explanation["missing_originals"]:
         remarks().print("Some originals are not kept; their places are drawn empty.")
     return True
@@ -207,5 +209,5 @@ def _verified(found: Json) -> Text:
     if found["verified"] is None:
         return Text("")
     if not found["verified"]:
-        return Text("no", style="dim")
+        return Text("no" if found["geometry"] is None else "perhaps", style="dim")
     return Text(", ".join(["yes", *found["edits"]]), style="green")

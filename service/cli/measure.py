@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.catalogs import open_catalog
 from service.cli.output import answers, print_json, progress
 
 if TYPE_CHECKING:
+    from models.calibration import CalibrationRecord
     from models.embedder import Embedder
     from models.verification import VerificationRecord
 
@@ -100,8 +102,13 @@ def evaluate(
 
 
 def calibrate(
-    photos: PhotosOption,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Innocent photographs.", show_default=False, exists=True)
+    ] = None,
     *,
+    from_traffic: Annotated[
+        bool, typer.Option("--from-traffic", help="Measure on recorded uploads against the banks instead.")
+    ] = False,
     model: Annotated[str, typer.Option(help="The model to calibrate.")] = "bundled",
     edits: Annotated[int, typer.Option(min=0, help="Edited queries made of each photograph.")] = 12,
     beta: Annotated[float, typer.Option(min=0, help="How much of score normalisation; 0 for none.")] = 0.0,
@@ -154,7 +161,12 @@ def calibrate(
     Innocent photographs like those your users upload are best, a thousand or more, none of them a copy of another. The
     nearest pairs are listed: look at them, and name in --same-scene those that show one scene twice. A service takes
     the record up when it is next started or reloaded.
+
+    With --from-traffic the recorded uploads of a data directory are taken to be innocent, but for those that were
+    shown to match: real uploads, but of the last days alone, and copies that nobody has found among them.
     """
+    if from_traffic == (photos is not None):
+        raise typer.BadParameter("one of the two: a folder, or the recorded uploads", param_hint="--photos")
     from models.documents import write_json
     from models.embedder import Device
     from models.evaluation.calibrating import CalibrationOptions, read_scenes, save
@@ -171,6 +183,18 @@ def calibrate(
     embedder = open_embedder(model, Device(device.value))
     path = output or settings.calibration_dir / f"{embedder.space.embedder_id}.json"
     _make_writable(path.parent)
+    if photos is None:
+        from service.traffic import measured_on_traffic
+
+        with open_catalog(data_dir) as catalog:
+            record = measured_on_traffic(catalog, embedder.space)
+        save(record, path)
+        if as_json:
+            print_json(record.to_json())
+            return
+        _print_thresholds(record)
+        answers().print(f"Written to {path}", markup=False, soft_wrap=True)
+        return
     with _ticking(quiet=as_json) as tick:
         made = run(CalibrationOptions(photos, edits, beta, neighbours, scenes), embedder, tick)
         weighing = None if alike is None else _fitted(photos, alike, embedder, tick)
@@ -181,12 +205,7 @@ def calibrate(
     if as_json:
         print_json(record.to_json() | ({} if weighing is None else {"verification": weighing.to_json()}))
         return
-    for name, threshold in (("variant", record.variant), ("related", record.related)):
-        answers().print(
-            f"[bold]{name}[/] from {threshold.score:.3f}: {threshold.fpr:.6f} of {record.sample.queries:,} innocent "
-            f"queries reach it (95 % sure: {threshold.fpr_upper95:.6f} at most)",
-            soft_wrap=True,
-        )
+    _print_thresholds(record)
     if weighing is not None:
         answers().print(
             f"[bold]variant[/] after a closer look from a probability of {weighing.variant.score:.4f}: "
@@ -199,8 +218,18 @@ def calibrate(
     answers().print(f"Written to {path}", markup=False, soft_wrap=True)
 
 
+def _print_thresholds(record: "CalibrationRecord") -> None:
+    for name, threshold in (("variant", record.variant), ("related", record.related)):
+        answers().print(
+            f"[bold]{name}[/] from {threshold.score:.3f}: {threshold.fpr:.6f} of {record.sample.queries:,} innocent "
+            f"queries reach it (95 % sure: {threshold.fpr_upper95:.6f} at most)",
+            soft_wrap=True,
+        )
+
+
 def _fitted(photos: Path, alike: Path, embedder: "Embedder", tick: Tick) -> "VerificationRecord":
-    from models.evaluation.verifying import VerifyingOptions, fit
+    from models.evaluation.verification_parts import VerifyingOptions
+    from models.evaluation.verifying import fit
     from models.opencv import use_one_thread
 
     use_one_thread()

@@ -188,11 +188,12 @@ class LocalService:
             raise UploadRefused(str(error)) from error
 
     def match(self, data: bytes, question: Question) -> Json:
+        from service.asked_banks import BankChoice
         from service.matching import MatchOptions
         from service.schemas import Band, Verify
 
         options = MatchOptions(
-            banks=frozenset(question.banks),
+            choice=BankChoice(frozenset(question.banks)),
             k=question.k,
             min_band=Band(question.min_band),
             verify=Verify(question.verify),

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from index.job_records import JobJson
 from service.errors import Fault, InvalidField
@@ -10,6 +18,11 @@ from service.inputs import BankName, LabelSet
 
 Path = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+def _whole(value: object) -> object:
+    """JSON knows no integers: 5.0 is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Options(BaseModel):
@@ -37,7 +50,7 @@ class IngestOptions(SourceOptions):
 
 class ScanOptions(SourceOptions):
     banks: Annotated[list[BankName], Field(max_length=64)] = Field(default=[], description="None is every bank.")
-    k: int = Field(default=5, ge=1, le=100)
+    k: Annotated[int, BeforeValidator(_whole)] = Field(default=5, ge=1, le=100)
     min_band: Literal["exact", "variant", "related", "none"] = "related"
     matches_only: bool = Field(default=False, description="Leave out rows that match nothing.")
     format: Literal["jsonl", "parquet"] = "jsonl"

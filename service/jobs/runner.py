@@ -1,9 +1,5 @@
 """Does jobs, part by part, for as long as it is told to; whatever happens to it, another goes on."""
 
-import hashlib
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +17,7 @@ from service.jobs.errors import Hopeless, Interrupted, ShuttingDown
 from service.jobs.kind import JobKind
 from service.jobs.task import Task
 from service.logs import where
+from service.owners import is_gone, new_owner
 
 _IDLE_S = 1.0
 _BEATS = 3
@@ -163,7 +160,7 @@ class Runner:
 
     def _take_over_from_the_dead(self) -> None:
         """Workers of this machine whose process is gone will not come back for their parts."""
-        gone = [owner for owner in self._table.owners() if _is_gone(owner)]
+        gone = [owner for owner in self._table.owners() if is_gone(owner)]
         if gone:
             self._table.take_from(gone)
 
@@ -190,37 +187,6 @@ class _Heartbeat:
                 self._task.beat()
             except CatalogUnavailable:
                 continue  # if it stays away, the lease ends, and whoever writes next hears of it
-
-
-def new_owner() -> str:
-    """A name for one worker, in which its machine and process can be seen."""
-    return f"{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
-
-
-def _machine() -> str:
-    """
-    One start of one machine, or container: process numbers mean something within it alone. Containers may share the
-    name of their machine as well as its start; what they do not share is the table of processes.
-    """
-    try:
-        started = f"{Path('/proc/sys/kernel/random/boot_id').read_text()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        started = "-"
-    return f"{socket.gethostname()[:32]}.{hashlib.sha256(started.encode()).hexdigest()[:8]}"
-
-
-def _is_gone(owner: str) -> bool:
-    machine, _, rest = owner.partition("/")
-    number = rest.partition("/")[0]
-    if machine != _machine() or not number.isdigit():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _sentence(error: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from index.catalog import Catalog
 from index.job_records import JobJson, Plan
+from service.asked_banks import BankChoice
 from service.errors import Fault, InvalidField
 from service.jobs.errors import Hopeless
 from service.jobs.ledger import Ledger, merge, missing_parts
@@ -151,7 +152,9 @@ class Scan:
     def _answer(self, row: Row, options: JobJson) -> Answer:
         if row.problem is not None:
             raise UnusableRow(row.problem)
-        asked = MatchOptions(banks=frozenset(options["banks"]), k=options["k"], min_band=Band(options["min_band"]))
+        asked = MatchOptions(
+            choice=BankChoice(frozenset(options["banks"])), k=options["k"], min_band=Band(options["min_band"])
+        )
         if row.pdq is not None:
             return self._matcher.match_embeddings(Signature("", [], [row.pdq]), asked)
         if row.read is None:

@@ -19,8 +19,8 @@ _LIST = Operation(
     name="listAudit",
     tag=_TAG,
     summary="What was changed, by whom",
-    description="Every change of banks, items, keys, spaces and jobs. Each entry's digest is of the one before and of "
-    "itself, so that nothing can be changed or left out unnoticed.",
+    description="Every change of banks, items, keys, spaces, jobs and incidents; feedback and quarantines. Each entry "
+    "has a digest of the one before and of itself, so that nothing can be changed or left out unnoticed.",
     parameters=AuditParameters,
     replies={200: Reply("A piece of the log.", ListOf[AuditEntry])},
     problems=(*described.QUERY_PROBLEMS, "bad-cursor", "catalog-unavailable"),

@@ -9,6 +9,7 @@ from index.catalog import Catalog
 from index.errors import UnknownBank
 from index.records import BankSettings
 from index.views import Views
+from service.auth import viewer
 from service.errors import Fault, InvalidParameter
 from service.inputs import BANK_NAME, BankBody, ListParameters, bank_name_fits
 from service.openapi import Description, Operation, Reply
@@ -43,6 +44,7 @@ _PUT = Operation(
     problems=(
         *described.JSON_PROBLEMS,
         *described.QUERY_PROBLEMS,
+        "unknown-bank",
         "bank-purpose-conflict",
         "catalog-unavailable",
         "storage-full",
@@ -79,7 +81,9 @@ def banks_blueprint(catalog: Catalog, views: Views, limits: BodyLimits, descript
     def list_banks() -> ResponseReturnValue:
         query = parameters(ListParameters)
         page = catalog.banks(query.limit, query.cursor)
-        return answer(ListOf[BankResource](items=[bank_resource(bank) for bank in page.items], next=page.next))
+        hidden = _hidden(catalog)
+        seen = [bank_resource(bank) for bank in page.items if bank.name not in hidden]
+        return answer(ListOf[BankResource](items=seen, next=page.next))
 
     @operations.on(_PUT)
     def put_bank(bank: str) -> ResponseReturnValue:
@@ -89,10 +93,12 @@ def banks_blueprint(catalog: Catalog, views: Views, limits: BodyLimits, descript
                 "A bank cannot have this name.", [Fault("/bank", f"does not match {BANK_NAME}", "path")]
             )
         body = read_json_body(BankBody, limits)
+        seen_bank(catalog, bank)
         rules = BankSettings(
             variant_score=body.settings.variant_score,
             related_score=body.settings.related_score,
             block_on_semantic=body.settings.block_on_semantic,
+            shadow=body.settings.shadow,
         )
         put, created, version = catalog.put_bank(bank, body.purpose, body.labels, rules)
         views.follow()
@@ -101,20 +107,30 @@ def banks_blueprint(catalog: Catalog, views: Views, limits: BodyLimits, descript
     @operations.on(_GET)
     def get_bank(bank: str) -> ResponseReturnValue:
         no_parameters()
-        return answer(bank_resource(catalog.bank(existing(bank))))
+        return answer(bank_resource(catalog.bank(seen_bank(catalog, bank))))
 
     @operations.on(_DELETE)
     def delete_bank(bank: str) -> ResponseReturnValue:
         no_parameters()
-        version = catalog.delete_bank(existing(bank))
+        version = catalog.delete_bank(seen_bank(catalog, bank))
         views.follow()
         return answer(Removed(index_version=version))
 
     return routes
 
 
-def existing(bank: str) -> str:
-    """A name that a bank can have; another is none's."""
-    if not bank_name_fits(bank):
+def seen_bank(catalog: Catalog, bank: str) -> str:
+    """
+    The name of a bank that the caller may see, if there is one. Those of an incident are seen by who takes part in it.
+
+    Raises:
+        UnknownBank: no bank can have that name, or it is hidden from who asks.
+    """
+    if not bank_name_fits(bank) or bank in _hidden(catalog):
         raise UnknownBank("There is no bank of that name.")
     return bank
+
+
+def _hidden(catalog: Catalog) -> frozenset[str]:
+    platform = viewer().platform
+    return frozenset() if platform is None else catalog.incidents.banks_hidden_from(platform)

@@ -15,7 +15,7 @@ from service.inputs import AddParameters, ItemPatch, ListParameters, SignatureBo
 from service.openapi import Description, Header, Operation, Reply
 from service.queries import Signature
 from service.routes import described
-from service.routes.banks import BANK_PATH, existing
+from service.routes.banks import BANK_PATH, seen_bank
 from service.routes.bodies import JSON, LABELS_FIELD, MEDIA_FIELD, is_json, read_json_body, read_upload
 from service.routes.match import Doors
 from service.routes.operations import Operations, answer, no_parameters, parameters
@@ -119,7 +119,7 @@ def items_blueprint(
         with doors.admission.place():
             force = parameters(AddParameters).force
             key = _idempotency_key()
-            catalog.bank(existing(bank))
+            catalog.bank(seen_bank(catalog, bank))
             if is_json():
                 body = read_json_body(SignatureBody, doors.limits)
                 signature = Signature(body.embedder_id, body.embeddings, body.hashes)
@@ -134,26 +134,28 @@ def items_blueprint(
     @operations.on(_LIST)
     def list_items(bank: str) -> ResponseReturnValue:
         query = parameters(ListParameters)
-        page = catalog.items(existing(bank), query.limit, query.cursor)
+        page = catalog.items(seen_bank(catalog, bank), query.limit, query.cursor)
         return answer(ListOf[ItemResource](items=[item_resource(item) for item in page.items], next=page.next))
 
     @operations.on(_GET)
     def get_item(bank: str, item_id: str) -> ResponseReturnValue:
         no_parameters()
-        return answer(item_resource(catalog.item(existing(bank), ItemId(item_id))))
+        return answer(item_resource(catalog.item(seen_bank(catalog, bank), ItemId(item_id))))
 
     @operations.on(_PATCH)
     def change_item(bank: str, item_id: str) -> ResponseReturnValue:
         no_parameters()
         body = read_json_body(ItemPatch, doors.limits)
-        item, version = catalog.set_item(existing(bank), ItemId(item_id), body.state, body.labels)
+        item, version = catalog.set_item(
+            seen_bank(catalog, bank), ItemId(item_id), body.state, body.labels, body.quarantine
+        )
         views.follow()
         return answer(changed_item(item, version))
 
     @operations.on(_DELETE)
     def delete_item(bank: str, item_id: str) -> ResponseReturnValue:
         no_parameters()
-        version = catalog.delete_item(existing(bank), ItemId(item_id))
+        version = catalog.delete_item(seen_bank(catalog, bank), ItemId(item_id))
         views.follow()
         return answer(Removed(index_version=version))
 

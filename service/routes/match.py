@@ -11,9 +11,9 @@ from flask.typing import ResponseReturnValue
 
 from index.keys import Scope
 from service.admission import Admission
-from service.auth import caller_may, take_queries
+from service.asked_banks import BankChoice
+from service.auth import caller_may, organisation_of_upload, recording_of, take_queries, viewer
 from service.disclosure import coarsened
-from service.errors import UnknownIncident
 from service.inputs import EmbeddingsBody, ExplainableParameters, MatchParameters
 from service.matching import Matcher, MatchOptions
 from service.openapi import Description, Operation, Reply
@@ -116,20 +116,16 @@ def match_blueprint(matcher: Matcher, doors: Doors, together: Executor, descript
 
 
 def _options(query: MatchParameters) -> MatchOptions:
-    """
-    The query of a request, whose time begins when its body is there.
-
-    What only a recorded sighting would keep is checked and goes no further.
-    """
-    if query.incident is not None:
-        raise UnknownIncident("There is no such incident.")
+    """The query of a request, whose time begins when its body is there."""
     return MatchOptions(
-        banks=frozenset(query.bank),
+        choice=BankChoice(frozenset(query.bank), query.incident, viewer().platform),
+        platform=organisation_of_upload(query),
         k=query.k,
         min_band=query.min_band,
         min_index_version=query.min_index_version,
         publisher=query.publisher,
         verify=query.verify,
+        recording=recording_of(query),
         request_id=g.request_id,
     )
 

@@ -164,15 +164,17 @@ def test_recorded_traffic_gives_a_record_with_the_background_of_the_space() -> N
     dice = np.random.default_rng(0)
     rows = unit(dice.standard_normal((60, 8)).astype(np.float32))
     background = unit(dice.standard_normal((9, 8)).astype(np.float32))
-    made = calibrate_on_traffic("space-1", rows[:40], rows[40:], Normalisation(0.5, 3, background))
+    uploads, owners = np.split(rows[:40], 40), np.arange(40)
+    made = calibrate_on_traffic("space-1", uploads, owners, rows[40:], Normalisation(0.5, 3, background))
     assert made.sample == Sample(pictures=40, queries=40, bank_frames=20)
     assert made.normalisation is not None
     assert np.array_equal(made.normalisation.background, background)
-    plain = calibrate_on_traffic("space-1", rows[:40], rows[40:], None)
+    plain = calibrate_on_traffic("space-1", uploads, owners // 2, rows[40:], None)
+    assert plain.sample == Sample(pictures=20, queries=40, bank_frames=20)
     assert plain.normalisation is None
     assert plain.variant.score > made.variant.score
     with pytest.raises(TooFewPictures):
-        calibrate_on_traffic("space-1", rows[:3], rows[40:], None)
+        calibrate_on_traffic("space-1", uploads[:3], owners[:3], rows[40:], None)
 
 
 class PatchEmbedder:

@@ -98,6 +98,7 @@ def service_url(tmp_path_factory: pytest.TempPathFactory, readable: Path) -> Ite
     )
     with Runtime.open(settings) as runtime:
         runtime.work_on_jobs()
+        runtime.work_on_duties()
         server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -212,7 +212,9 @@ def test_the_doctor_looks_at_everything_and_leaves_nothing_behind(run: Run, tmp_
     ended = run("doctor", "--json", "--data-dir", tmp_path / "data")
     found = findings(ended)
     assert ended.code == 0
-    assert {"torch", "FAISS", "device", "threads", "space", "calibration", "data directory"} <= set(found)
+    wanted = {"torch", "FAISS", "device", "threads", "space", "calibration", "verification", "data directory"}
+    assert wanted <= set(found)
+    assert "innocent quer" in found["verification"]["says"]
     assert found["space"]["says"].startswith("bundled-")
     assert not (tmp_path / "data").exists()
 

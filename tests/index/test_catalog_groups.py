@@ -1,7 +1,7 @@
 """Group commit: many writers, few commits, and everyone's own outcome."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -237,7 +237,7 @@ def test_who_is_interrupted_when_it_comes_to_lead_leaves_nobody_waiting(
 ) -> None:
     group = with_notes.database._group  # noqa: SLF001
 
-    def interrupted(piece: _Piece) -> None:
+    def interrupted(piece: _Piece, _: float) -> None:
         piece.leads = True  # the one before has just handed on
         raise KeyboardInterrupt
 
@@ -247,6 +247,23 @@ def test_who_is_interrupted_when_it_comes_to_lead_leaves_nobody_waiting(
         with pytest.raises(KeyboardInterrupt):
             write_note(with_notes, "interrupted")
         assert not group._led  # noqa: SLF001
+    assert write_note(with_notes, "afterwards") == "afterwards"
+    assert notes(with_notes) == ["afterwards"]
+
+
+def test_who_has_less_patience_goes_without_and_leaves_nothing_behind(
+    with_notes: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = with_notes.database._group  # noqa: SLF001
+
+    def work(connection: Connection, values: Sequence[str]) -> list[str]:
+        connection.execute(text("INSERT INTO notes VALUES ('too late')"))
+        return list(values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(group, "_led", True)  # somebody has been writing since before
+        with pytest.raises(CatalogUnavailable, match=r"0\.01 s"):
+            with_notes.database.write_alike(work, "too late", patience_s=0.01)
     assert write_note(with_notes, "afterwards") == "afterwards"
     assert notes(with_notes) == ["afterwards"]
 

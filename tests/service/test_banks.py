@@ -17,7 +17,8 @@ def test_a_bank_is_made_once_and_changed_after(client: FlaskClient) -> None:
     bank = client.get("/v1/banks/first").json
     assert set(bank) == {"bank", "purpose", "labels", "settings", "items", "created_at", "updated_at"}
     assert (bank["labels"], bank["items"]) == ({}, 0)
-    assert bank["settings"] == {"variant_score": None, "related_score": None, "block_on_semantic": False}
+    scores = {"variant_score": None, "related_score": None}
+    assert bank["settings"] == {**scores, "block_on_semantic": False, "shadow": False}
 
 
 def test_a_bank_keeps_its_purpose(client: FlaskClient, make_bank: MakeBank) -> None:

@@ -21,9 +21,10 @@ from service.errors import InvalidField
 from service.jobs import ingest, sizes
 from service.jobs.ingest import Ingest
 from service.jobs.kinds import job_kinds
-from service.jobs.runner import Runner, RunnerRules, new_owner
+from service.jobs.runner import Runner, RunnerRules
 from service.jobs.task import Task
 from service.matching import MatchOptions
+from service.owners import new_owner
 from service.runtime import Runtime
 
 HASH = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"

@@ -324,10 +324,9 @@ def test_the_index_version_asked_for_is_waited_for_and_then_refused(
     assert late.headers["Retry-After"]
 
 
-def test_recording_and_verifying_are_accepted_and_nothing_is_claimed(client: FlaskClient, jpeg: Jpeg) -> None:
+def test_recording_and_verifying_go_together(client: FlaskClient, jpeg: Jpeg) -> None:
     query = "?record=true&verify=always&platform=example&upload_id=42&observed_at=2026-11-22T10:00:00Z&context=news"
-    answer = match(client, jpeg(1), query)
-    assert answer["sighting_id"] is None
+    assert match(client, jpeg(1), query)["sighting_id"] is not None
 
 
 def test_there_is_no_incident_yet(client: FlaskClient, jpeg: Jpeg) -> None:

@@ -22,7 +22,7 @@ from service.originals import (
     delete_removed,
     open_originals,
 )
-from service.runtime import Runtime
+from service.runtime import Runtime, _delete_removed
 
 DATA = b"the bytes of a picture"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -134,6 +134,23 @@ def test_banking_keeps_the_original_and_removing_the_last_item_deletes_it(
     client.delete(f"/v1/banks/{second}")
     assert delete_removed(service.catalog, service.originals) == 1
     assert not service.originals.exists(digest)
+
+
+def test_the_service_deletes_what_is_left_of_a_removed_bank_and_its_originals(
+    client: FlaskClient,
+    service: Runtime,
+    make_bank: Callable[..., str],
+    jpeg: Callable[[int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("index.catalog.banks._PURGED_AT_ONCE", 1)
+    pictures, bank = [jpeg(number) for number in (1, 2, 3)], make_bank("first")
+    for data in pictures:
+        client.post(f"/v1/banks/{bank}/items", data=data, content_type="image/jpeg")
+    assert client.delete(f"/v1/banks/{bank}").status_code == 200
+    _delete_removed(service.catalog, service.originals, service.log)
+    assert service.catalog.purge_removed(lambda: True)
+    assert not any(service.originals.exists(hashlib.sha256(data).hexdigest()) for data in pictures)
 
 
 def test_a_deletion_is_on_the_disk_before_it_is_crossed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,9 @@ from index.records import (
 )
 from models.calibration import CalibrationRecord, Sample, Threshold
 from models.geometry import Location
-from service.policy import Judged, Look, PublicInterest, SemanticFinding, Thresholds, pdq_is_exact, verdict
+from service.policy import Judged, Look, PublicInterest, SemanticFinding, Thresholds, pdq_is_exact
 from service.schemas import Action, Band, Reason
+from service.verdicts import verdict
 
 SPACE = SpaceId("toy-1")
 OTHER = SpaceId("toy-2")
@@ -263,7 +264,9 @@ def test_public_interest_that_is_merely_less_far_speaks_for_nothing() -> None:
     for interest, action in (
         (PublicInterest(scores={SPACE: 0.35}), Action.BLOCK),
         (PublicInterest(scores={SPACE: 0.6}), Action.REVIEW),
-        (PublicInterest(weight=5.0), Action.BLOCK),
-        (PublicInterest(weight=9.0), Action.REVIEW),
+        (PublicInterest(shown=False), Action.BLOCK),
+        (PublicInterest(shown=True), Action.REVIEW),
+        (PublicInterest(shown=False, scores={SPACE: 0.9}), Action.BLOCK),
+        (PublicInterest(scores={SPACE: 0.9}), Action.REVIEW),
     ):
         assert verdict([match], interest, low_information=False).suggested_action is action

@@ -13,15 +13,17 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image, ImageDraw, ImageOps
 
-from index.records import ItemId, LocalFeatures
+from index.records import ItemId, LocalFeatures, SemanticHit, SpaceId
 from models.calibration import Sample, Threshold
 from models.features import EXTRACTOR
 from models.verification import Evidence
 from service.app import create_app
 from service.jobs.features import FeatureTools, FillFeatures
 from service.local_features import features_of
+from service.policy import Judged, SemanticFinding, Thresholds
 from service.runtime import Runtime
 from service.settings import Settings
+from service.verification import Weighing, bundled_weighing
 
 SPACE = "toy-0123456789ab"
 ENOUGH = 12
@@ -33,19 +35,20 @@ OpenService = Callable[..., Runtime]
 
 @dataclass(frozen=True)
 class WeighingRecord:
-    """Says yes from so many agreeing places on; spares nothing but what scores under `far` or over `near`."""
+    """Says yes from `enough` agreeing places on; spares nothing but what scores under `far` or over `near`."""
 
     embedder_id: str = SPACE
     extractor: str = EXTRACTOR
     far: float = 0.2
     near: float = 2.0
     pdq_far: int = 60
+    enough: int = ENOUGH
     variant: Threshold = VARIANT
     related: Threshold = RELATED
     sample: Sample = SAMPLE
 
     def probability(self, evidence: Evidence) -> float:
-        return 0.95 if evidence.location is not None and evidence.location.inliers >= ENOUGH else 0.1
+        return 0.95 if evidence.location is not None and evidence.location.inliers >= self.enough else 0.1
 
     def judged(self, evidence: Evidence) -> str:
         return "variant" if self.probability(evidence) >= self.variant.score else "none"
@@ -213,6 +216,23 @@ def test_the_clearly_near_and_the_clearly_far_are_not_looked_at(
     assert 'afterimage_looks_total{outcome="confirmed"} 1.0' in client.get("/metrics").text
 
 
+def test_an_item_under_quarantine_is_looked_for_so_that_its_copies_are_as_sure_as_ever(
+    verifying: Callable[..., FlaskClient], encoded: Encoded
+) -> None:
+    """Else whoever floods a service with look-alikes of an item would have its clear copies held for review."""
+    client = verifying(WeighingRecord(near=0.95))
+    client.put("/v1/banks/sure", json={"purpose": "harmful", "settings": {"block_on_semantic": True}})
+    item = bank(client, encoded(scene(5), "PNG"), "sure")
+    copy = encoded(scene(5).rotate(1.5), "JPEG", quality=70)
+    before = match(client, copy)
+    client.patch(f"/v1/banks/sure/items/{item}", json={"quarantine": "unconfirmed"})
+    after = match(client, copy)
+    assert [each["matches"][0]["verified"] for each in (before, after)] == [None, True]
+    assert [each["verdict"]["suggested_action"] for each in (before, after)] == ["block", "block"]
+    unlooked = match(client, copy, "?verify=never")
+    assert unlooked["verdict"]["suggested_action"] == "review"
+
+
 def test_two_originals_in_one_upload_are_both_found(verifying: Callable[..., FlaskClient], encoded: Encoded) -> None:
     client = verifying(WeighingRecord(far=-1.0))
     both = {bank(client, encoded(scene(seed), "PNG")): seed for seed in (7, 8)}
@@ -323,6 +343,49 @@ def test_an_explanation_is_drawn_when_it_is_asked_for(verifying: Callable[..., F
     assert head == "data:image/png;base64"
     assert Image.open(io.BytesIO(base64.b64decode(body))).format == "PNG"
     assert match(client, encoded(scene(17), "PNG"), "?explain=true")["explanation"] is None
+
+
+def test_what_was_found_and_did_not_convince_is_told_and_drawn_as_such(
+    verifying: Callable[..., FlaskClient], encoded: Encoded
+) -> None:
+    client = verifying(WeighingRecord(enough=10_000))
+    item_id = bank(client, encoded(scene(16), "PNG"))
+    answer = match(client, encoded(scene(16).crop((30, 24, 400, 300)), "PNG"), "?explain=true")
+    (found,) = answer["matches"]
+    assert (found["band"], found["verified"], found["edits"]) == ("related", False, [])
+    shape = found["geometry"]
+    assert (shape["probability"], shape["threshold"], shape["inliers"] >= ENOUGH) == (0.1, 0.9, True)
+    assert 0.8 < shape["agreement"] <= 1
+    assert (answer["explanation"]["item_ids"], answer["explanation"]["unverified"]) == ([item_id], [item_id])
+    body = answer["explanation"]["image"].partition(",")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(body))).format == "PNG"
+
+
+def test_what_chance_arranges_is_not_told(verifying: Callable[..., FlaskClient], encoded: Encoded) -> None:
+    client = verifying()
+    bank(client, encoded(scene(3), "PNG"))
+    (found,) = match(client, encoded(softened(3), "PNG"))["matches"]
+    assert (found["verified"], found["geometry"]) == (False, None)
+
+
+def test_a_band_of_another_space_is_worth_the_score_that_is_as_rare_in_the_record_s() -> None:
+    weighing = bundled_weighing()
+    assert weighing is not None
+    assert weighing.calibration is not None
+    variant, related = weighing.calibration.variant.score, weighing.calibration.related.score
+    assert weighing.score(near_by("elsewhere", 0.9)) == variant
+    assert weighing.score(near_by("elsewhere", 0.6)) == related
+    assert weighing.score(near_by("elsewhere", 0.3)) is None
+    assert weighing.score(near_by(weighing.record.embedder_id, 0.3)) == 0.3
+    assert Weighing(weighing.record, None).score(near_by("elsewhere", 0.9)) is None
+
+
+def near_by(space: str, score: float) -> Judged:
+    """Of a space with thresholds at 0.8 and 0.5."""
+    hit = SemanticHit(item_id=ItemId("item"), query_row=0, score=score, position_ms=0)
+    finding = SemanticFinding(SpaceId(space), hit, Thresholds(0.8, 0.5))
+    nothing: Any = None
+    return Judged(nothing, nothing, same_bytes=False, perceptual=None, perceptual_exact=False, findings=(finding,))
 
 
 def test_an_original_that_is_gone_from_the_store_is_named_and_the_rest_is_drawn(

@@ -13,8 +13,10 @@ _time = sa.BigInteger()
 def upgrade() -> None:
     op.add_column("log_head", sa.Column("sighting_seq", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("log_head", sa.Column("event_seq", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("items", sa.Column("quarantine", sa.String(16)))
     _incidents()
     _sightings()
+    _clusters()
     _events()
 
 
@@ -36,6 +38,7 @@ def _incidents() -> None:
         sa.Column("updated_at", _time, nullable=False),
         sa.Column("confirmed_at", _time),
         sa.Column("concluded_at", _time),
+        sa.Column("first_match_at", _time),
         sa.PrimaryKeyConstraint("incident_key", name="pk_incidents"),
         sa.UniqueConstraint("incident_id", name="uq_incidents_incident_id"),
     )
@@ -94,10 +97,10 @@ def _sightings() -> None:
         sa.Column("sighting_key", _key, autoincrement=False, nullable=False),
         sa.Column("sighting_id", sa.String(28), nullable=False),
         sa.Column("platform", sa.String(64), nullable=False),
-        sa.Column("upload_id", sa.String(255)),
+        sa.Column("upload_id", sa.String(256)),
         sa.Column("observed_at", _time, nullable=False),
         sa.Column("received_at", _time, nullable=False),
-        sa.Column("publisher", sa.String(255)),
+        sa.Column("publisher", sa.String(256)),
         sa.Column("context", sa.String(255)),
         sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("band", sa.String(32), nullable=False),
@@ -105,10 +108,16 @@ def _sightings() -> None:
         sa.Column("reasons", sa.JSON(), nullable=False),
         sa.Column("incident_key", _key),
         sa.Column("cluster_key", _key),
+        sa.Column("link_key", _key),
+        sa.Column("link_score", sa.Float()),
+        sa.Column("link_distance", sa.Integer()),
+        sa.Column("index_version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sighting_key", name="pk_sightings"),
     )
     op.create_index("ix_sightings_cluster_key_sighting_key", "sightings", ["cluster_key", "sighting_key"])
     op.create_index("ix_sightings_incident_key_sighting_key", "sightings", ["incident_key", "sighting_key"])
+    op.create_index("ix_sightings_link_key", "sightings", ["link_key"])
+    op.create_index("ix_sightings_platform_sighting_key", "sightings", ["platform", "sighting_key"])
     op.create_index("ix_sightings_platform_upload_id", "sightings", ["platform", "upload_id"])
     op.create_index("ix_sightings_received_at", "sightings", ["received_at"])
     op.create_table(
@@ -159,7 +168,7 @@ def _sightings() -> None:
         "sighting_edges",
         sa.Column("sighting_key", _key, nullable=False),
         sa.Column("earlier_key", _key, nullable=False),
-        sa.Column("score", sa.Float(), nullable=False),
+        sa.Column("score", sa.Float()),
         sa.Column("distance", sa.Integer()),
         sa.ForeignKeyConstraint(
             ["earlier_key"], ["sightings.sighting_key"], name="fk_sighting_edges_earlier", ondelete="CASCADE"
@@ -170,6 +179,54 @@ def _sightings() -> None:
         sa.PrimaryKeyConstraint("sighting_key", "earlier_key", name="pk_sighting_edges"),
     )
     op.create_index("ix_sighting_edges_earlier_key", "sighting_edges", ["earlier_key"])
+
+
+def _clusters() -> None:
+    op.create_table(
+        "clusters",
+        sa.Column("cluster_key", _key, autoincrement=False, nullable=False),
+        sa.Column("cluster_id", sa.String(28), nullable=False),
+        sa.Column("space_key", sa.Integer()),
+        sa.Column("anchors", sa.LargeBinary(), nullable=False),
+        sa.Column("members", sa.BigInteger(), nullable=False),
+        sa.Column("matched", sa.BigInteger(), nullable=False),
+        sa.Column("incident_key", _key),
+        sa.Column("weakest_key", _key),
+        sa.Column("weakest_strength", sa.Float()),
+        sa.Column("relative_key", _key),
+        sa.Column("relative_score", sa.Float()),
+        sa.Column("relative_distance", sa.Integer()),
+        sa.Column("announced", sa.BigInteger(), nullable=False),
+        sa.Column("first_at", _time, nullable=False),
+        sa.Column("last_at", _time, nullable=False),
+        sa.Column("received_at", _time, nullable=False),
+        sa.PrimaryKeyConstraint("cluster_key", name="pk_clusters"),
+    )
+    op.create_index("ix_clusters_received_at", "clusters", ["received_at"])
+    op.create_table(
+        "cluster_tallies",
+        sa.Column("cluster_key", _key, nullable=False),
+        sa.Column("hour", _time, nullable=False),
+        sa.Column("platform", sa.String(64), nullable=False),
+        sa.Column("band", sa.String(32), nullable=False),
+        sa.Column("sightings", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_key"], ["clusters.cluster_key"], name="fk_cluster_tallies_clusters", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("cluster_key", "hour", "platform", "band", name="pk_cluster_tallies"),
+    )
+    op.create_index("ix_cluster_tallies_hour", "cluster_tallies", ["hour"])
+    op.create_table(
+        "variant_items",
+        sa.Column("item_key", _key, autoincrement=False, nullable=False),
+        sa.Column("sighting_key", _key, nullable=False),
+        sa.Column("cluster_key", _key, nullable=False),
+        sa.Column("at", _time, nullable=False),
+        sa.ForeignKeyConstraint(["item_key"], ["items.item_key"], name="fk_variant_items_items", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("item_key", name="pk_variant_items"),
+    )
+    op.create_index("ix_variant_items_cluster_key", "variant_items", ["cluster_key"])
+    op.create_index("ix_variant_items_sighting_key", "variant_items", ["sighting_key"])
 
 
 def _events() -> None:
@@ -189,22 +246,46 @@ def _events() -> None:
         sa.Column("hour", _time, nullable=False),
         sa.Column("platform", sa.String(64), nullable=False),
         sa.Column("incident_key", _key, nullable=False),
+        sa.Column("bank_key", _key, nullable=False),
+        sa.Column("means", sa.String(32), nullable=False),
         sa.Column("band", sa.String(32), nullable=False),
         sa.Column("action", sa.String(32), nullable=False),
         sa.Column("capped", sa.Boolean(), nullable=False),
         sa.Column("shadow", sa.Boolean(), nullable=False),
         sa.Column("uploads", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "hour", "platform", "incident_key", "band", "action", "capped", "shadow", name="pk_tallies"
+            "hour",
+            "platform",
+            "incident_key",
+            "bank_key",
+            "means",
+            "band",
+            "action",
+            "capped",
+            "shadow",
+            name="pk_tallies",
         ),
     )
+    op.create_index("ix_tallies_incident_key_bank_key_hour", "tallies", ["incident_key", "bank_key", "hour"])
     op.create_table(
         "item_tallies",
         sa.Column("item_key", _key, nullable=False),
         sa.Column("hour", _time, nullable=False),
         sa.Column("uploads", sa.BigInteger(), nullable=False),
+        sa.Column("unconfirmed", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["item_key"], ["items.item_key"], name="fk_item_tallies_items", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("item_key", "hour", name="pk_item_tallies"),
+    )
+    op.create_index("ix_item_tallies_hour", "item_tallies", ["hour"])
+    op.create_table(
+        "quarantines",
+        sa.Column("item_key", _key, nullable=False),
+        sa.Column("at", _time, nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("lifted_at", _time),
+        sa.Column("accepted", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["item_key"], ["items.item_key"], name="fk_quarantines_items", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("item_key", name="pk_quarantines"),
     )
     op.create_table(
         "feedback",
@@ -220,6 +301,7 @@ def _events() -> None:
         sa.Column("at", _time, nullable=False),
         sa.PrimaryKeyConstraint("feedback_id", name="pk_feedback"),
     )
+    op.create_index("ix_feedback_bank_key_at", "feedback", ["bank_key", "at"])
     op.create_index("ix_feedback_incident_key_at", "feedback", ["incident_key", "at"])
     op.create_index("ix_feedback_item_key_at", "feedback", ["item_key", "at"])
     op.create_table(

@@ -1,0 +1,105 @@
+"""
+Builds the ladder's engine over some rows, in a process of its own, and opens it here.
+
+    python -m index.sieving FOLDER
+
+builds what lies in the folder, writes `built.json` and ends. It ends early when its standard input is closed: whoever
+asked for it is gone then.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from index import engines
+from index.description import Engine, IndexDescription
+from index.errors import UnusableIndex
+from index.halves import Halves, whole
+from index.vectors import VectorIndex
+
+_LOG = logging.getLogger(__name__)
+_BUILT: Final = "built.json"
+_NICE: Final = 10
+_BLOCK: Final = 1 << 14
+
+
+class Sieve:
+    """
+    One build; it has begun.
+
+    Args:
+        folder: a new one, for its files.
+        parts: the rows, shape (n, dim) each.
+        dim: their length.
+
+    Raises:
+        OSError: there is no room for the rows.
+    """
+
+    def __init__(self, folder: Path, parts: Sequence[Halves], dim: int) -> None:
+        self.folder = folder
+        self._dim = dim
+        folder.mkdir()
+        blocks = (whole(part[start : start + _BLOCK]) for part in parts for start in range(0, len(part), _BLOCK))
+        engines.write_rows(folder, blocks, sum(len(part) for part in parts), dim)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            (sys.executable, "-P", "-m", "index.sieving", str(folder)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def opened(self) -> tuple[VectorIndex, Halves] | None:
+        """The engine and its rows, once it has ended; None where it failed: what was searched before goes on."""
+        self._close()
+        try:
+            description = IndexDescription.from_json(json.loads((self.folder / _BUILT).read_text()))
+            return engines.open_index(self.folder, description, self._dim), engines.read_rows(self.folder)
+        except (OSError, ValueError, UnusableIndex) as error:
+            _LOG.warning("sightings cannot be sieved (%s): they are compared one by one", type(error).__name__)
+            return None
+
+    def wait(self) -> None:
+        self._process.wait()
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._close()
+
+    def _close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+def main(arguments: Sequence[str]) -> int:
+    folder = Path(arguments[0])
+    os.nice(_NICE)
+    threading.Thread(target=_end_with_the_one_who_asked, daemon=True).start()
+    built = engines.build(Engine.PQ, folder)
+    aside = folder / f"{_BUILT}.new"
+    aside.write_text(json.dumps(built.to_json()))
+    aside.rename(folder / _BUILT)
+    return 0
+
+
+def _end_with_the_one_who_asked() -> None:
+    while sys.stdin.buffer.read(1 << 10):
+        pass
+    os._exit(3)
+
+
+if __name__ == "__main__":
+    os._exit(main(sys.argv[1:]))
