@@ -26,11 +26,11 @@ from index.audit import Actor, AuditAction, Row, acting, digest_of, to_json
 from index.catalog import Catalog
 from index.catalog.audit import append_all
 from index.keys import NewKey, Role, Scope
-from service.access import ACCESS
-from service.budgets import Budget, Budgets
-from service.doorkeeper import Doorkeeper
 from service.errors import NotAuthenticated
-from service.keyring import Keyring, make_key
+from service.keys.access import ACCESS
+from service.keys.budgets import Budget, Budgets
+from service.keys.doorkeeper import Doorkeeper
+from service.keys.keyring import Keyring, make_key
 from service.settings import Settings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,7 +20,7 @@ from report import print_heading, print_table
 from index.records import Embeddings, SpaceId
 from index.sighting_records import SightedHashes, SightedRows
 from index.sighting_view import SightingView
-from service.linking import edges_of
+from service.sightings.linking import edges_of
 
 SPACE, DIM = SpaceId("benchmark-1"), 256
 BOUNDS = (0.66, 0.53)

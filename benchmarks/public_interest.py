@@ -27,8 +27,8 @@ from report import print_heading, print_table
 
 from index.incident_records import Advance, IncidentState, NewIncident
 from index.records import Purpose
-from service.asked_banks import BankChoice
-from service.matching import MatchOptions
+from service.matching.asked_banks import BankChoice
+from service.matching.matcher import MatchOptions
 from service.runtime import Runtime
 from service.schemas import Answer, Reason, Verify
 from service.settings import load_settings

@@ -26,8 +26,8 @@ from index.sighting_records import NewSighting, SightedFrame, SightedHashes, Sig
 from index.views import Views
 from service.logs import open_log
 from service.metrics import Metrics
-from service.retro_scan import LookBack
-from service.sighting_memory import LINK, SightingMemory
+from service.sightings.memory import LINK, SightingMemory
+from service.sightings.retro_scan import LookBack
 
 SPACE, DIM = SpaceId("benchmark-1"), 256
 VARIANT, RELATED = 0.66, 0.53

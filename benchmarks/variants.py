@@ -34,8 +34,8 @@ from index.graph import Anchored, Link, Look, Rules
 from index.incident_records import Incident, NewIncident
 from index.records import Purpose, SpaceId
 from index.sighting_records import EdgeRows, NewSighting, SightedFrame
-from service.variants import Variants, recent_since
-from service.viewer import Viewer
+from service.keys.viewer import Viewer
+from service.variants.lists import Variants, recent_since
 
 DIM = 256
 SPACE = SpaceId("bench-000000000000")

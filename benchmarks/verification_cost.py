@@ -28,7 +28,7 @@ from index.catalog.tables import features
 from index.records import Purpose
 from models.evaluation.edits.kinds import Lender
 from models.evaluation.edits.registry import EDITS, edited
-from service.matching import MatchOptions
+from service.matching.matcher import MatchOptions
 from service.runtime import Runtime
 from service.schemas import Answer, Band, Verify
 from service.settings import load_settings

@@ -10,9 +10,9 @@ from structlog.typing import FilteringBoundLogger
 
 from service.admission import Admission
 from service.auth import protect
-from service.incident_types import IncidentTypes
+from service.incidents.types import IncidentTypes
 from service.jobs.kinds import job_kinds
-from service.matching import new_request_id
+from service.matching.matcher import new_request_id
 from service.metrics import Metrics
 from service.openapi import Description
 from service.problems import handle_errors
@@ -33,7 +33,7 @@ from service.routes.sightings import sightings_blueprint
 from service.routes.spaces import spaces_blueprint
 from service.routes.variants import variants_blueprint
 from service.runtime import Runtime
-from service.variants import Variants
+from service.variants.lists import Variants
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)

@@ -10,13 +10,13 @@ from flask import Flask, Response, g, request
 
 from index.audit import Actor, acting
 from index.keys import Key, Role, Scope
-from service.access import Access, access_of
-from service.budgets import Standing, fields_of
-from service.doorkeeper import Caller, Doorkeeper
 from service.errors import ScopeMissing, UnknownHost
 from service.inputs import MatchParameters
-from service.recording import UNNAMED, Recording
-from service.viewer import Viewer
+from service.keys.access import Access, access_of
+from service.keys.budgets import Standing, fields_of
+from service.keys.doorkeeper import Caller, Doorkeeper
+from service.keys.viewer import Viewer
+from service.sightings.recording import UNNAMED, Recording
 
 _EVERYONE = Access(None)
 

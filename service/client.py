@@ -237,7 +237,9 @@ class Client:
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str], *, silence_s: float
     ) -> Iterator[Iterator[bytes]]:
         """
-        The lines of an answer as they come, on a connection of its own; `service.listening` makes events of them.
+        The lines of an answer as they come, on a connection of its own.
+
+        `service.events.listening` makes events of them.
 
         Raises:
             ServiceProblem, ServiceUnreachable: at once; later it is the lines that raise, also after so long a silence.

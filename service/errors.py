@@ -35,7 +35,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from service.budgets import Standing
+from service.keys.budgets import Standing
 
 
 @dataclass(frozen=True, slots=True)

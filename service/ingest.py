@@ -21,10 +21,10 @@ from models.errors import MediaError
 from models.media.sandbox import Decoder
 from models.media.types import Media
 from service.errors import LowInformation, OriginalsUnavailable
-from service.local_features import kept_features
+from service.matching.local_features import kept_features
+from service.matching.queries import Asker, Signature
 from service.metrics import Metrics
 from service.originals import OriginalStore, Staged
-from service.queries import Asker, Signature
 
 _KIND = {"image": ItemKind.IMAGE, "video": ItemKind.VIDEO}
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.access import access_of
+from service.keys.access import access_of
 from service.problem_types import BAD_REQUEST, INTERNAL, ProblemType, problem_type
 from service.schemas import Problem
 

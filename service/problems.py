@@ -7,8 +7,8 @@ from flask import Flask, Response, g
 from structlog.typing import FilteringBoundLogger
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from service.budgets import fields_of
 from service.errors import BodyTooLarge, BudgetSpent, Fault, NotAuthenticated, NotReady, ScopeMissing
+from service.keys.budgets import fields_of
 from service.logs import where
 from service.metrics import Metrics
 from service.problem_types import (

@@ -12,8 +12,8 @@ from index.catalog import Catalog
 from index.views import Views
 from models.media.sandbox import Decoder
 from service.errors import NotReady
-from service.evidence import Query
-from service.queries import Asker
+from service.matching.evidence import Query
+from service.matching.queries import Asker
 from service.schemas import Readiness
 
 _CANARY_PX = 96

@@ -18,31 +18,31 @@ from index.views import Views
 from models.media.sandbox import Decoder
 from models.media.types import Media, MediaLimits
 from models.opencv import use_one_thread
-from service.budgets import Budgets
-from service.doorkeeper import Doorkeeper
-from service.duty_list import duty_keeper
-from service.events import EventHub
-from service.explanations import Explainer
+from service.duties.every_duty import duty_keeper
+from service.events.fan_out import EventHub
+from service.events.listeners import StreamRules
+from service.incidents.tallying import FLUSH_EVERY_S, Tallying
 from service.ingest import Banker
 from service.jobs.workers import JobWorkers
-from service.keyring import Keyring
-from service.listeners import StreamRules
+from service.keys.budgets import Budgets
+from service.keys.doorkeeper import Doorkeeper
+from service.keys.keyring import Keyring
 from service.logs import open_log, where
-from service.matching import Matcher, MatchOptions, MatchRules
+from service.matching.explanations import Explainer
+from service.matching.matcher import Matcher, MatchOptions, MatchRules
+from service.matching.queries import Asker, DefaultThresholds
+from service.matching.verification import LookRules, Verifier, bundled_weighing
 from service.metrics import Metrics
-from service.moving import Mover
-from service.opening import ModelOpener, open_spaces
 from service.originals import OriginalStore, delete_removed, open_originals
-from service.queries import Asker, DefaultThresholds
 from service.readiness import ReadinessCheck
-from service.recording import Recorder
 from service.schemas import Answer
 from service.settings import Settings
-from service.shadow import Shadows
-from service.space_keeper import SpaceKeeper
-from service.spaces import LiveSpaces, ServedSpace
-from service.tallying import FLUSH_EVERY_S, Tallying
-from service.verification import LookRules, Verifier, bundled_weighing
+from service.sightings.recording import Recorder
+from service.spaces.keeper import SpaceKeeper
+from service.spaces.moving import Mover
+from service.spaces.opening import ModelOpener, open_spaces
+from service.spaces.shadow import Shadows
+from service.spaces.space_set import LiveSpaces, ServedSpace
 from service.viewing import open_views
 
 _FOLLOW_EVERY_S = 1.0

@@ -29,7 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from index.data_directory import DataDirectory
 from service.connections import CONNECTION, OpenConnection, Patience, problem, refuse, say_goodbye
 from service.errors import NotReady
-from service.exposure import refuse_open_doors
+from service.keys.exposure import refuse_open_doors
 from service.logs import ServerLog, open_log, where
 from service.settings import Settings
 

@@ -13,7 +13,7 @@ from index.views import ViewOptions, Views
 from service.logs import where
 from service.metrics import Metrics
 from service.settings import Settings, cores
-from service.spaces import LiveSpaces
+from service.spaces.space_set import LiveSpaces
 
 _SAID: Final = {
     EventKind.REFUSED: "a snapshot of the index is not used",

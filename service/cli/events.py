@@ -10,7 +10,7 @@ from service.cli.output import Exit, answers, complain, print_json, printable, r
 from service.cli.target import UrlOption, service_client
 from service.client import ClientError
 from service.errors import BadSettings
-from service.listening import Place, listen
+from service.events.listening import Place, listen
 
 _STYLES = {
     "incident_transition": "bold",

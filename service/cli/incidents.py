@@ -16,7 +16,7 @@ from service.cli.catalogs import open_catalog
 from service.cli.incident_texts import decisions_of, figures_of, minute
 from service.cli.output import answers, print_json, printable, remarks
 from service.cli.target import DataDirOption, UrlOption, chosen, service_client
-from service.incident_client import IncidentClient
+from service.incidents.client import IncidentClient
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -98,29 +98,29 @@ class _OfCatalog:
         self._types = types
 
     def all(self, states: list[str], most: int) -> list[Json]:
-        from service.incident_shapes import incident_resource
+        from service.incidents.shapes import incident_resource
 
         page = self._catalog.incidents.page(most, states=frozenset(states))
         return [incident_resource(each).model_dump(mode="json") for each in page.items]
 
     def one(self, incident_id: str) -> Json:
-        from service.incident_shapes import incident_resource
+        from service.incidents.shapes import incident_resource
 
         return incident_resource(self._catalog.incidents.get(incident_id)).model_dump(mode="json")
 
     def create(self, wanted: Mapping[str, Any]) -> Json:
-        from service.incident_shapes import IncidentBody, incident_resource
-        from service.incident_types import IncidentTypes
-        from service.incidents import new_incident
+        from service.incidents.changing import new_incident
+        from service.incidents.shapes import IncidentBody, incident_resource
+        from service.incidents.types import IncidentTypes
 
         body = _taken(IncidentBody, wanted)
         new = new_incident(body, IncidentTypes.load(self._types), body.participant)
         return incident_resource(self._catalog.incidents.create(new)).model_dump(mode="json")
 
     def meet(self, before: Json, criteria: list[Json]) -> None:
-        from service.incident_shapes import IncidentPatch
-        from service.incident_types import IncidentTypes
-        from service.incidents import change_of
+        from service.incidents.changing import change_of
+        from service.incidents.shapes import IncidentPatch
+        from service.incidents.types import IncidentTypes
 
         known = self._catalog.incidents.get(before["incident_id"])
         change = change_of(_taken(IncidentPatch, {"criteria": criteria}), known, IncidentTypes.load(self._types))
@@ -128,7 +128,7 @@ class _OfCatalog:
 
     def advance(self, incident_id: str, wish: Mapping[str, Any]) -> Json:
         from index.incident_records import Advance
-        from service.incident_shapes import TransitionBody, incident_resource
+        from service.incidents.shapes import TransitionBody, incident_resource
 
         body = _taken(TransitionBody, wish)
         wanted = Advance(body.to, body.reason, body.participant)
@@ -137,7 +137,7 @@ class _OfCatalog:
     def report(self, incident_id: str) -> Json:
         from datetime import UTC, datetime
 
-        from service.incident_report import report_of
+        from service.incidents.report import report_of
 
         incident = self._catalog.incidents.get(incident_id)
         figures = self._catalog.figures.of_incident(incident.key)

@@ -21,7 +21,7 @@ from service.client import Client
 if TYPE_CHECKING:
     from index.catalog.keys import KeyTable
     from index.keys import Key
-    from service.keys import KeyBody
+    from service.keys.shapes import KeyBody
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -86,13 +86,13 @@ class _OfCatalog:
         return [_json(key) for key in self._table.ring().keys.values()]
 
     def create(self, wanted: "KeyBody") -> Json:
-        from service.keyring import make_key
+        from service.keys.keyring import make_key
 
         text, secret = make_key()
         return {"key": text, **_json(self._table.create(wanted.wanted, secret))}
 
     def rotate(self, key_id: str, grace: timedelta) -> Json:
-        from service.keyring import make_key
+        from service.keys.keyring import make_key
 
         text, secret = make_key()
         return {"key": text, **_json(self._table.rotate(KeyId(key_id), secret, datetime.now(UTC) + grace))}
@@ -201,7 +201,7 @@ def _keys(context: typer.Context, url: str | None, data_dir: Path | None, *, mak
 
 
 def _json(key: "Key") -> Json:
-    from service.keys import key_resource
+    from service.keys.shapes import key_resource
 
     return key_resource(key).model_dump(mode="json")
 
@@ -210,7 +210,7 @@ def _body(wanted: Json) -> "KeyBody":
     """As a service would take it; a mistake is said by the name of its option."""
     from service.errors import RequestError
     from service.inputs import read_json
-    from service.keys import KeyBody
+    from service.keys.shapes import KeyBody
 
     try:
         return read_json(KeyBody, json.dumps(wanted).encode())

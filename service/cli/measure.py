@@ -184,7 +184,7 @@ def calibrate(
     path = output or settings.calibration_dir / f"{embedder.space.embedder_id}.json"
     _make_writable(path.parent)
     if photos is None:
-        from service.traffic import measured_on_traffic
+        from service.sightings.traffic import measured_on_traffic
 
         with open_catalog(data_dir) as catalog:
             record = measured_on_traffic(catalog, embedder.space)

@@ -135,7 +135,7 @@ class _OfCatalog:
 
     def list(self, wanted: _Wanted, limit: int) -> list[Json]:
         from index.sighting_records import SightingQuery
-        from service.sighting_schemas import sighting_resource
+        from service.sightings.shapes import sighting_resource
 
         query = SightingQuery(
             platform=wanted.platform,
@@ -148,7 +148,7 @@ class _OfCatalog:
         return [sighting_resource(one).model_dump(mode="json") for one in page.items]
 
     def get(self, sighting_id: str) -> Json:
-        from service.sighting_schemas import detail_resource
+        from service.sightings.shapes import detail_resource
 
         return detail_resource(self._table.get(sighting_id)).model_dump(mode="json")
 

@@ -12,7 +12,7 @@ from service.client import Client, ServiceProblem
 from service.errors import ServiceError
 
 if TYPE_CHECKING:
-    from service.moving import Mover
+    from service.spaces.moving import Mover
 
 Json = dict[str, Any]
 

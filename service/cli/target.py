@@ -188,8 +188,8 @@ class LocalService:
             raise UploadRefused(str(error)) from error
 
     def match(self, data: bytes, question: Question) -> Json:
-        from service.asked_banks import BankChoice
-        from service.matching import MatchOptions
+        from service.matching.asked_banks import BankChoice
+        from service.matching.matcher import MatchOptions
         from service.schemas import Band, Verify
 
         options = MatchOptions(

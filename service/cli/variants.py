@@ -13,7 +13,7 @@ from rich.text import Text
 from service.cli.catalogs import open_catalog
 from service.cli.output import answers, print_json, printable, remarks
 from service.cli.target import DataDirOption, UrlOption, chosen, service_client
-from service.incident_client import IncidentClient
+from service.incidents.client import IncidentClient
 
 Json = dict[str, Any]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
@@ -82,7 +82,7 @@ class _OfService:
 
 class _OfCatalog:
     def __init__(self, catalog: Any) -> None:  # noqa: ANN401 - imported where it is opened
-        from service.variants import Variants
+        from service.variants.lists import Variants
 
         self._catalog = catalog
         self._variants = Variants(catalog)
@@ -92,13 +92,13 @@ class _OfCatalog:
         return _listed(lambda size, cursor: self._variants.of_incident(incident, size, cursor), limit)
 
     def clusters(self, limit: int) -> list[Json]:
-        from service.viewer import Viewer
+        from service.keys.viewer import Viewer
 
         return _listed(lambda size, cursor: self._variants.unknown(size, cursor, Viewer()), limit)
 
     def bank(self, incident_id: str, sighting_id: str, bank: str | None) -> Json:
+        from service.keys.viewer import Viewer
         from service.schemas import banked
-        from service.viewer import Viewer
 
         name = self._variants.bank_of(self._catalog.incidents.get(incident_id), bank)
         return banked(self._variants.bank(name, sighting_id, {}, Viewer())).model_dump(mode="json")

@@ -13,7 +13,7 @@ from service.concurrently import concurrently
 from service.errors import OriginalMissing
 from service.jobs.options import NoOptions, read_options
 from service.jobs.task import Task
-from service.local_features import features_of
+from service.matching.local_features import features_of
 from service.originals import OriginalStore
 
 FEATURES: Final = "features"

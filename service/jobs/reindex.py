@@ -31,7 +31,7 @@ from service.jobs.options import ReindexOptions, read_options
 from service.jobs.rows import Reach
 from service.jobs.task import Task
 from service.originals import OriginalStore
-from service.spaces import LiveSpaces, Opened, ServedSpace
+from service.spaces.space_set import LiveSpaces, Opened, ServedSpace
 
 REINDEX: Final = "reindex"
 _LEAST_PART: Final = 256

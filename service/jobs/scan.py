@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from index.catalog import Catalog
 from index.job_records import JobJson, Plan
-from service.asked_banks import BankChoice
 from service.errors import Fault, InvalidField
 from service.jobs.errors import Hopeless
 from service.jobs.ledger import Ledger, merge, missing_parts
@@ -20,8 +19,9 @@ from service.jobs.pipeline import Refused, or_refused, outcomes
 from service.jobs.rows import Row, UnusableRow
 from service.jobs.sources import Sources, checked_sources
 from service.jobs.task import Task
-from service.matching import Matcher, MatchOptions
-from service.queries import Signature
+from service.matching.asked_banks import BankChoice
+from service.matching.matcher import Matcher, MatchOptions
+from service.matching.queries import Signature
 from service.schemas import Answer, Band
 
 SCAN: Final = "scan"

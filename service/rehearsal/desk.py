@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.client import Client, ClientError
-from service.incident_client import IncidentClient
+from service.incidents.client import IncidentClient
 from service.rehearsal.errors import RealIncident
 from service.rehearsal.parties import Parties
 

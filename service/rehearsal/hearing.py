@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from service.client import Client, ClientError
-from service.listening import Place, listen
+from service.events.listening import Place, listen
 
 Json = dict[str, Any]
 

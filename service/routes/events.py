@@ -11,13 +11,13 @@ from index.events import EventQuery
 from index.keys import Scope
 from service.auth import caller_is_admitted, caller_may, key_of_caller, viewer
 from service.connections import CONNECTION, OpenConnection
-from service.event_shapes import EVENT_MARK, EventParameters, StreamedEvent
-from service.events import EventHub
-from service.listeners import AnyConnection, Listener
+from service.events.fan_out import EventHub
+from service.events.listeners import AnyConnection, Listener
+from service.events.shapes import EVENT_MARK, EventParameters, StreamedEvent
+from service.keys.viewer import Viewer
 from service.openapi import Description, Header, Operation, Reply
 from service.routes import described
 from service.routes.operations import Operations, parameters
-from service.viewer import Viewer
 
 EVENT_STREAM: Final = "text/event-stream"
 

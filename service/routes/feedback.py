@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from index.catalog.feedback import FeedbackTable
 from index.feedback_records import FeedbackQuery
 from service.auth import organisation, viewer
-from service.feedback_shapes import FeedbackBody, FeedbackParameters, FeedbackResource, feedback_resource
+from service.incidents.feedback_shapes import FeedbackBody, FeedbackParameters, FeedbackResource, feedback_resource
 from service.openapi import Description, Operation, Reply
 from service.routes import described
 from service.routes.bodies import JSON, BodyLimits, read_json_body

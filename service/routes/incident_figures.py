@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from index.catalog import Catalog
 from service.auth import viewer
 from service.errors import Fault, InvalidParameter
-from service.incident_report import (
+from service.incidents.report import (
     BankFigures,
     IncidentReport,
     Timeline,
@@ -19,12 +19,12 @@ from service.incident_report import (
     report_of,
     timeline_of,
 )
+from service.incidents.tallying import Tallying
 from service.openapi import Description, Operation, Reply
 from service.routes import described
 from service.routes.banks import BANK_PATH, seen_bank
 from service.routes.incidents import INCIDENT_PATH, seen_incident
 from service.routes.operations import Operations, answer, no_parameters, parameters
-from service.tallying import Tallying
 
 _TAG = "Incidents"
 _LONGEST: Final = timedelta(days=92)

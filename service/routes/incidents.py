@@ -14,7 +14,8 @@ from index.keys import Scope
 from index.views import Views
 from service.auth import organisation, require, viewer
 from service.errors import Fault, InvalidParameter, MatchHeaderNeeded
-from service.incident_shapes import (
+from service.incidents.changing import change_of, new_incident
+from service.incidents.shapes import (
     INCIDENT_ID,
     ChangedIncident,
     IncidentBody,
@@ -25,8 +26,7 @@ from service.incident_shapes import (
     changed_incident,
     incident_resource,
 )
-from service.incident_types import IncidentType, IncidentTypes
-from service.incidents import change_of, new_incident
+from service.incidents.types import IncidentType, IncidentTypes
 from service.openapi import Description, Header, Operation, Reply
 from service.routes import described
 from service.routes.bodies import JSON, BodyLimits, read_json_body

@@ -12,8 +12,8 @@ from index.views import Views
 from service.errors import Fault, InvalidParameter
 from service.ingest import AddOptions, Banker
 from service.inputs import AddParameters, ItemPatch, ListParameters, SignatureBody
+from service.matching.queries import Signature
 from service.openapi import Description, Header, Operation, Reply
-from service.queries import Signature
 from service.routes import described
 from service.routes.banks import BANK_PATH, seen_bank
 from service.routes.bodies import JSON, LABELS_FIELD, MEDIA_FIELD, is_json, read_json_body, read_upload

@@ -11,8 +11,8 @@ from index.catalog.keys import KeyTable
 from index.errors import UnknownKey
 from index.keys import KeyId
 from service.inputs import ListParameters
-from service.keyring import make_key
-from service.keys import KEY_ID, IssuedKey, KeyBody, KeyResource, RotationBody, issued_key, key_resource
+from service.keys.keyring import make_key
+from service.keys.shapes import KEY_ID, IssuedKey, KeyBody, KeyResource, RotationBody, issued_key, key_resource
 from service.openapi import Description, Operation, Reply
 from service.routes import described
 from service.routes.bodies import JSON, BodyLimits, read_json_body

@@ -11,15 +11,15 @@ from flask.typing import ResponseReturnValue
 
 from index.keys import Scope
 from service.admission import Admission
-from service.asked_banks import BankChoice
 from service.auth import caller_may, organisation_of_upload, recording_of, take_queries, viewer
-from service.disclosure import coarsened
 from service.inputs import EmbeddingsBody, ExplainableParameters, MatchParameters
-from service.matching import Matcher, MatchOptions
+from service.keys.disclosure import coarsened
+from service.matching.asked_banks import BankChoice
+from service.matching.matcher import Matcher, MatchOptions
+from service.matching.queries import Signature
 from service.openapi import Description, Operation, Reply
 from service.problem_types import problem_type_of
 from service.problems import problem_of
-from service.queries import Signature
 from service.routes import described
 from service.routes.bodies import JSON, BodyLimits, read_json_body, read_upload, read_uploads
 from service.routes.operations import Operations, answer, parameters

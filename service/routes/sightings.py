@@ -11,7 +11,7 @@ from service.openapi import Description, Operation, Reply
 from service.routes import described
 from service.routes.operations import Operations, answer, no_parameters, parameters
 from service.schemas import ListOf
-from service.sighting_schemas import SightingDetailResource, SightingResource, detail_resource, sighting_resource
+from service.sightings.shapes import SightingDetailResource, SightingResource, detail_resource, sighting_resource
 
 _TAG = "Sightings"
 

@@ -8,14 +8,14 @@ from pydantic import Field
 
 from index.records import SpaceId
 from service.inputs import Boolean, Parameters
-from service.moving import Mover
 from service.openapi import Description, Operation, Reply
 from service.routes import described
 from service.routes.bodies import read_upload
 from service.routes.match import Doors
 from service.routes.operations import Operations, answer, no_parameters, parameters
 from service.schemas import ListOf
-from service.space_schemas import SpaceComparison, SpaceDropped, SpaceMoved, SpaceReport, SpaceResource
+from service.spaces.moving import Mover
+from service.spaces.shapes import SpaceComparison, SpaceDropped, SpaceMoved, SpaceReport, SpaceResource
 
 _PATH: Final = {"space": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,255}$"}}
 """Its `embedder_id`."""

@@ -7,7 +7,14 @@ from flask.typing import ResponseReturnValue
 
 from index.catalog import Catalog
 from service.auth import viewer
-from service.cluster_shapes import (
+from service.openapi import Description, Operation, Reply
+from service.routes import described
+from service.routes.bodies import JSON, BodyLimits, read_json_body
+from service.routes.incidents import INCIDENT_PATH, seen_incident
+from service.routes.operations import Operations, answer, no_parameters, parameters
+from service.schemas import Banked, banked
+from service.variants.lists import Variants, recent_since
+from service.variants.shapes import (
     SIGHTING_ID,
     BankClusterBody,
     BankVariantBody,
@@ -17,13 +24,6 @@ from service.cluster_shapes import (
     CutParameters,
     cluster_resource,
 )
-from service.openapi import Description, Operation, Reply
-from service.routes import described
-from service.routes.bodies import JSON, BodyLimits, read_json_body
-from service.routes.incidents import INCIDENT_PATH, seen_incident
-from service.routes.operations import Operations, answer, no_parameters, parameters
-from service.schemas import Banked, banked
-from service.variants import Variants, recent_since
 
 _TAG = "Variants"
 _ID: Final = {"type": "string", "pattern": SIGHTING_ID}

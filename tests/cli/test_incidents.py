@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.errors import BadSettings
-from service.incident_types import IncidentTypes
+from service.incidents.types import IncidentTypes
 
 Run = Callable[..., Any]
 Place = tuple[str, str]

@@ -16,11 +16,11 @@ from index.records import Purpose, SpaceId, Version
 from index.sighting_records import EdgeRows, NewSighting, SightedFrame
 from service.cli.events import show
 from service.client import Client, ServiceProblem, ServiceUnreachable
-from service.clustering import FindClusters
-from service.duties import DutyKeeper
-from service.listening import Place, listen
+from service.duties.keeper import DutyKeeper
+from service.events.listening import Place, listen
 from service.logs import open_log
 from service.metrics import Metrics
+from service.variants.clustering import FindClusters
 
 Run = Callable[..., Any]
 SPACE = SpaceId("test-000000000000")

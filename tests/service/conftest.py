@@ -26,7 +26,7 @@ from service.logs import open_log
 from service.metrics import Metrics
 from service.runtime import Runtime
 from service.settings import Settings
-from service.spaces import LiveSpaces, Opened, ServedSpace
+from service.spaces.space_set import LiveSpaces, Opened, ServedSpace
 
 GRID = 4
 DIM = GRID * GRID * 3

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from index.keys import NewKey, Role, Scope
-from service.keyring import make_key
+from service.keys.keyring import make_key
 from service.runtime import Runtime
 
 Jpeg = Callable[[int], bytes]

@@ -14,13 +14,13 @@ from flask.testing import FlaskClient
 
 from index.errors import CatalogUnavailable
 from index.keys import Allowance, NewKey, Role, Scope
-from service.access import ACCESS
 from service.app import create_app
-from service.budgets import Budgets
-from service.doorkeeper import Doorkeeper
 from service.errors import NotAuthenticated, RefusedToStart
-from service.exposure import refuse_open_doors
-from service.keyring import Keyring, make_key
+from service.keys.access import ACCESS
+from service.keys.budgets import Budgets
+from service.keys.doorkeeper import Doorkeeper
+from service.keys.exposure import refuse_open_doors
+from service.keys.keyring import Keyring, make_key
 from service.runtime import Runtime
 from service.settings import Settings
 

@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 
 from index.keys import Allowance, NewKey, Role, Scope
 from service.app import create_app
-from service.budgets import Budget, Budgets
-from service.keyring import make_key
+from service.keys.budgets import Budget, Budgets
+from service.keys.keyring import make_key
 from service.runtime import Runtime
 
 SECOND = 1_000_000_000
@@ -175,7 +175,7 @@ def test_a_count_that_nobody_can_have_harms_nobody(tmp_path: Path, clock: Clock)
 TAKE = """
 import sys
 from pathlib import Path
-from service.budgets import Budget, Budgets
+from service.keys.budgets import Budget, Budgets
 budgets = Budgets(Path(sys.argv[1]), lambda: int(sys.argv[2]))
 print("ready", flush=True)
 sys.stdin.readline()

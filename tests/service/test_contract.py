@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from index.keys import NewKey, Role, Scope
 from service.app import create_app
-from service.keyring import make_key
+from service.keys.keyring import make_key
 from service.routes.bodies import BINARY
 from service.routes.described import IMAGE_KINDS
 from service.runtime import Runtime

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.disclosure import _geometry, _perceptual, _semantic
+from service.keys.disclosure import _geometry, _perceptual, _semantic
 from service.schemas import GeometricEvidence, PerceptualEvidence, SemanticEvidence
 
 SCORES = some.floats(-1, 1)
@@ -53,11 +53,14 @@ def test_geometry_is_coarse_and_still_says_where() -> None:
         query_quad=[[0.12345, 0.2], [0.9, 0.2], [0.9, 0.8], [0.1, 0.8]],
         reference_quad=[[-0.12345, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]],
         coverage=0.8765,
+        agreement=0.7654,
         probability=0.9876,
+        threshold=0.7591,
         expected_fpr=0.000123,
     )
     shown = _geometry(exact)
     assert (shown.inliers, shown.rotation_deg, shown.scale) == (130, -12.0, 0.8)
     assert (shown.query_quad[0], shown.reference_quad[0]) == ([0.12, 0.2], [-0.12, 0.0])
-    assert (shown.coverage, shown.probability, shown.expected_fpr) == (0.9, 0.9, pytest.approx(0.0001))
+    assert (shown.coverage, shown.agreement, shown.threshold) == (0.9, 0.8, 0.7591)
+    assert (shown.probability, shown.expected_fpr) == (0.9, pytest.approx(0.0001))
     assert shown.mirrored is True

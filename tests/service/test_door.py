@@ -7,9 +7,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from index.keys import NewKey, Role, Scope
-from service.access import ACCESS
 from service.app import create_app
-from service.keyring import make_key
+from service.keys.access import ACCESS
+from service.keys.keyring import make_key
 from service.runtime import Runtime
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")

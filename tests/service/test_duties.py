@@ -8,7 +8,7 @@ import pytest
 
 from index.catalog.duties import Step, Turn
 from index.errors import LeaseLost
-from service.duties import DutyKeeper
+from service.duties.keeper import DutyKeeper
 from service.logs import open_log
 from service.owners import new_owner
 from service.runtime import Runtime

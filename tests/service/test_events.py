@@ -19,11 +19,11 @@ from index.events import EventKind, EventQuery, NewEvent
 from index.keys import NewKey, Role, Scope
 from service.app import create_app
 from service.errors import BudgetSpent, NotReady, TooManyStreams
-from service.events import EventHub, EventStream
-from service.keyring import make_key
-from service.listeners import Listener, StreamRules
+from service.events.fan_out import EventHub, EventStream
+from service.events.listeners import Listener, StreamRules
+from service.keys.keyring import make_key
+from service.keys.viewer import Viewer
 from service.runtime import Runtime
-from service.viewer import Viewer
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 INCIDENT = f"{7:028x}"
@@ -201,7 +201,7 @@ def test_a_stream_ends_when_its_key_does(client: FlaskClient, service: Runtime) 
 
 
 def test_a_stream_that_catches_up_ends_with_its_key_too(service: Runtime, hub: EventHub, monkeypatch: Any) -> None:
-    monkeypatch.setattr("service.events._READ_AT_ONCE", 1)
+    monkeypatch.setattr("service.events.fan_out._READ_AT_ONCE", 1)
     hub.rules = replace(hub.rules, look_again_s=0.0)
     tell(service, *(match() for _ in range(20)))
     with closing(hub.stream(everyone(admitted=lambda: False), "0")) as stream:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.geometry import Location, Model, clipped
-from service.edits import named_edits
-from service.explaining import MOST_ROWS, Shown, draw_explanation
+from service.matching.edits import named_edits
+from service.matching.explaining import MOST_ROWS, Shown, draw_explanation
 from service.schemas import Edit
 from service.shared_part import nearest_to_corners, shared_part, spread
 

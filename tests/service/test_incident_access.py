@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from index.keys import USUAL_SCOPES, NewKey, Role, Scope
 from service.app import create_app
-from service.keyring import make_key
+from service.keys.keyring import make_key
 from service.runtime import Runtime
 
 Jpeg = Callable[[int], bytes]

@@ -12,12 +12,12 @@ from PIL import Image
 from index.catalog.quarantines import Rush
 from index.errors import CatalogUnavailable
 from service.app import create_app
-from service.duty_list import duty_keeper
-from service.policy import PublicInterest
-from service.quarantine import FALSE_IN_AN_HOUR, LEAST, Expectation, excess
+from service.duties.every_duty import duty_keeper
+from service.incidents.quarantine import FALSE_IN_AN_HOUR, LEAST, Expectation, excess
+from service.incidents.tallying import Counted, Tallying
+from service.matching.policy import PublicInterest
 from service.runtime import Runtime
 from service.schemas import Action, Band, Verdict
-from service.tallying import Counted, Tallying
 
 Jpeg = Callable[[int], bytes]
 Encoded = Callable[..., bytes]

@@ -14,7 +14,7 @@ from index.identifiers import item_key_of
 from index.keys import USUAL_SCOPES, NewKey, Role, Scope
 from index.records import ItemId
 from service.app import create_app
-from service.keyring import make_key
+from service.keys.keyring import make_key
 from service.runtime import Runtime
 
 Jpeg = Callable[[int], bytes]

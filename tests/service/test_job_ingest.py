@@ -23,7 +23,7 @@ from service.jobs.ingest import Ingest
 from service.jobs.kinds import job_kinds
 from service.jobs.runner import Runner, RunnerRules
 from service.jobs.task import Task
-from service.matching import MatchOptions
+from service.matching.matcher import MatchOptions
 from service.owners import new_owner
 from service.runtime import Runtime
 

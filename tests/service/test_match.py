@@ -15,7 +15,7 @@ from PIL import Image
 from models.calibration import Normalisation
 from models.errors import DeadlinePassed
 from service.app import create_app
-from service.matching import MatchOptions
+from service.matching.matcher import MatchOptions
 
 SPACE = "toy-0123456789ab"
 DIM = 48

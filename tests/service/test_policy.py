@@ -21,9 +21,9 @@ from index.records import (
 )
 from models.calibration import CalibrationRecord, Sample, Threshold
 from models.geometry import Location
-from service.policy import Judged, Look, PublicInterest, SemanticFinding, Thresholds, pdq_is_exact
+from service.matching.policy import Judged, Look, PublicInterest, SemanticFinding, Thresholds, pdq_is_exact
+from service.matching.verdicts import verdict
 from service.schemas import Action, Band, Reason
-from service.verdicts import verdict
 
 SPACE = SpaceId("toy-1")
 OTHER = SpaceId("toy-2")

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from PIL import Image, ImageDraw, ImageFont
 
 from models.geometry import Location
-from service.likeness import is_rather
+from service.matching.likeness import is_rather
 
 Encoded = Callable[..., bytes]
 SIZE = (640, 360)

@@ -15,12 +15,12 @@ from index.catalog import Catalog
 from index.errors import CatalogUnavailable
 from index.records import SpaceStage, Version
 from index.sighting_records import NewSighting
-from service import retention, retro_scan
 from service.app import create_app
-from service.duty_list import duty_keeper
-from service.retention import Forget
+from service.duties.every_duty import duty_keeper
 from service.runtime import Runtime
-from service.sighting_memory import SightingMemory
+from service.sightings import retention, retro_scan
+from service.sightings.memory import SightingMemory
+from service.sightings.retention import Forget
 
 Jpeg = Callable[[int], bytes]
 Picture = Callable[..., Image.Image]

@@ -6,7 +6,7 @@ import pytest
 
 from index.catalog import Catalog
 from service.errors import BadSettings, RefusedToStart
-from service.exposure import refuse_open_doors
+from service.keys.exposure import refuse_open_doors
 from service.settings import PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]

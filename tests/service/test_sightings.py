@@ -13,13 +13,13 @@ from index.keys import NewKey, Role, Scope
 from index.records import Version
 from index.sighting_records import NewSighting
 from service.app import create_app
-from service.budgets import Budgets
-from service.doorkeeper import Doorkeeper
-from service.keyring import Keyring, make_key
-from service.queries import Signature
-from service.recording import Answered, Recorder, Recording
+from service.keys.budgets import Budgets
+from service.keys.doorkeeper import Doorkeeper
+from service.keys.keyring import Keyring, make_key
+from service.matching.queries import Signature
 from service.runtime import Runtime
 from service.schemas import Action, Band, Verdict
+from service.sightings.recording import Answered, Recorder, Recording
 
 Jpeg = Callable[[int], bytes]
 

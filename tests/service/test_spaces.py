@@ -9,7 +9,7 @@ from index.records import SpaceId, SpaceRecord, SpaceStage
 from models.batching import Batcher
 from models.embedder import EmbedderId, Space
 from service.errors import NotReady
-from service.spaces import LiveSpaces, Opened, ServedSpace, parts_of
+from service.spaces.space_set import LiveSpaces, Opened, ServedSpace, parts_of
 
 A, B, C, X = (SpaceId(f"{name}-000000000000") for name in ("a", "b", "c", "x"))
 BUILDING, SHADOW, SERVED = SpaceStage.BUILDING, SpaceStage.SHADOW, SpaceStage.SERVED

@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.evaluation.errors import TooFewPictures
 from service.runtime import Runtime
-from service.traffic import measured_on_traffic
+from service.sightings.traffic import measured_on_traffic
 
 
 def test_recorded_uploads_that_match_nothing_set_the_thresholds(

@@ -14,9 +14,9 @@ from index.catalog.duties import Step
 from index.catalog.events import append_all
 from index.events import EventKind, NewEvent
 from index.keys import NewKey, Role, Scope
-from service.clustering import TidyUp
-from service.keyring import make_key
+from service.keys.keyring import make_key
 from service.runtime import Runtime
+from service.variants.clustering import TidyUp
 
 SPACE = "toy-0123456789ab"
 DIM = 48

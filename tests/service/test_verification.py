@@ -19,11 +19,11 @@ from models.features import EXTRACTOR
 from models.verification import Evidence
 from service.app import create_app
 from service.jobs.features import FeatureTools, FillFeatures
-from service.local_features import features_of
-from service.policy import Judged, SemanticFinding, Thresholds
+from service.matching.local_features import features_of
+from service.matching.policy import Judged, SemanticFinding, Thresholds
+from service.matching.verification import Weighing, bundled_weighing
 from service.runtime import Runtime
 from service.settings import Settings
-from service.verification import Weighing, bundled_weighing
 
 SPACE = "toy-0123456789ab"
 ENOUGH = 12
@@ -254,7 +254,7 @@ def test_features_of_another_version_are_not_compared_until_they_are_made_anew(
     client = verifying()
     data = encoded(scene(10), "PNG")
     with monkeypatch.context() as before:
-        before.setattr("service.local_features.EXTRACTOR", "orb-of-old")
+        before.setattr("service.matching.local_features.EXTRACTOR", "orb-of-old")
         item_id = bank(client, data)
     upload = encoded(cropped(scene(10)), "PNG")
     assert match(client, upload)["matches"] == []

@@ -29,11 +29,11 @@ from service.jobs.kinds import job_kinds
 from service.jobs.runner import Runner
 from service.logs import open_log
 from service.metrics import Metrics
-from service.opening import open_spaces
 from service.runtime import Runtime
 from service.settings import Settings
-from service.space_keeper import SpaceKeeper
-from service.spaces import Opened, ServedSpace
+from service.spaces.keeper import SpaceKeeper
+from service.spaces.opening import open_spaces
+from service.spaces.space_set import Opened, ServedSpace
 
 OLD, NEW = SpaceId("old-000000000000"), SpaceId("new-111111111111")
 MODELS = {"old": (OLD, 4), "new": (NEW, 6)}

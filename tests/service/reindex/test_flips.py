@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from index.records import SpaceId
-from service.matching import MatchOptions
+from service.matching.matcher import MatchOptions
 from service.settings import Settings
 
 OLD, NEW = SpaceId("old-000000000000"), SpaceId("new-111111111111")

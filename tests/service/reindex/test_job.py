@@ -200,7 +200,7 @@ def test_a_calibration_of_a_space_that_cannot_be_opened_here_keeps_nobody_from_s
     settings.calibration_dir.mkdir(parents=True, exist_ok=True)
     (settings.calibration_dir / f"{NEW}.json").write_text("{}")
     loaded = SimpleNamespace(embedder_id=NEW)
-    monkeypatch.setattr("service.space_keeper.CalibrationRecord", SimpleNamespace(load=lambda _: loaded))
+    monkeypatch.setattr("service.spaces.keeper.CalibrationRecord", SimpleNamespace(load=lambda _: loaded))
     worker.tend()
     assert [said.is_open for said in moves.holdings(NEW).values()] == [False]
     assert "could not be looked after" not in worker.log.getvalue()

@@ -1,0 +1,1 @@
+"""Telling what happens, as it happens."""

@@ -1,0 +1,1 @@
+"""Recorded uploads: kept, linked, looked back at, forgotten."""

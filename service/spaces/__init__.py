@@ -1,0 +1,1 @@
+"""The models that are served, and moving from one to another."""

@@ -1,0 +1,1 @@
+"""Versions of what is banked, and uploads that look alike and match nothing known."""
