@@ -30,8 +30,8 @@ INPUT: Final = "input"
 KEPT_FILE: Final = "kept.npy"
 _TASK = "task.json"
 _BLOCK = 1 << 14
-_NICE = 10
-"""A tenth of what one gets who searches: little enough not to be felt, enough to get done on a busy machine."""
+_NICE = 15
+"""A thirtieth of what one gets who searches: little enough not to be felt, enough to get done on a busy machine."""
 
 Report = Callable[[str], None]
 """Told in a sentence what a long build is at."""
