@@ -163,7 +163,8 @@ def calibrate(
     the record up when it is next started or reloaded.
 
     With --from-traffic the recorded uploads of a data directory are taken to be innocent, but for those that were
-    shown to match: real uploads, but of the last days alone, and copies that nobody has found among them.
+    shown to match: real uploads, but of the last days alone, and copies that nobody has found among them. Too few of
+    them to stand for the rate of the record in use replace it only in a file that --output names.
     """
     if from_traffic == (photos is not None):
         raise typer.BadParameter("one of the two: a folder, or the recorded uploads", param_hint="--photos")
@@ -184,10 +185,12 @@ def calibrate(
     path = output or settings.calibration_dir / f"{embedder.space.embedder_id}.json"
     _make_writable(path.parent)
     if photos is None:
-        from service.sightings.traffic import measured_on_traffic
+        from service.sightings.traffic import check_as_sure, measured_on_traffic
 
         with open_catalog(data_dir) as catalog:
             record = measured_on_traffic(catalog, embedder.space)
+        if output is None:
+            check_as_sure(record, embedder.space.calibration)
         save(record, path)
         if as_json:
             print_json(record.to_json())
@@ -209,7 +212,8 @@ def calibrate(
     if weighing is not None:
         answers().print(
             f"[bold]variant[/] after a closer look from a probability of {weighing.variant.score:.4f}: "
-            f"{weighing.variant.fpr:.6f} of {weighing.sample.queries:,} innocent queries reach it",
+            f"a share of {weighing.variant.fpr:.6f} of innocent queries reaches it (measured on "
+            f"{weighing.sample.queries:,})",
             soft_wrap=True,
         )
     answers().print("The nearest pairs of photographs that were taken to have nothing in common:")
@@ -221,8 +225,8 @@ def calibrate(
 def _print_thresholds(record: "CalibrationRecord") -> None:
     for name, threshold in (("variant", record.variant), ("related", record.related)):
         answers().print(
-            f"[bold]{name}[/] from {threshold.score:.3f}: {threshold.fpr:.6f} of {record.sample.queries:,} innocent "
-            f"queries reach it (95 % sure: {threshold.fpr_upper95:.6f} at most)",
+            f"[bold]{name}[/] from {threshold.score:.3f}: a share of {threshold.fpr:.6f} of innocent queries "
+            f"reaches it (95 % sure: {threshold.fpr_upper95:.6f} at most; measured on {record.sample.queries:,})",
             soft_wrap=True,
         )
 

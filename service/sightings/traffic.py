@@ -9,6 +9,7 @@ from index.records import Embeddings, SpaceId
 from models.calibration import CalibrationRecord
 from models.embedder import Space
 from models.evaluation.calibrating import calibrate_on_traffic
+from models.evaluation.errors import TooFewPictures
 
 _MOST: Final = 20_000
 """Sightings, and rows of the banks, that are taken: evenly, the same ones each time."""
@@ -34,6 +35,21 @@ def measured_on_traffic(catalog: Catalog, space: Space) -> CalibrationRecord:
     owners = clusters[some][np.searchsorted(keys[some], found)]
     normalisation = None if space.calibration is None else space.calibration.normalisation
     return calibrate_on_traffic(space.embedder_id, uploads, owners, _banked(catalog, name, space.dim), normalisation)
+
+
+def check_as_sure(record: CalibrationRecord, in_use: CalibrationRecord | None) -> None:
+    """
+    Before a record takes the place of the one in use.
+
+    Raises:
+        TooFewPictures: so few uploads support no rate as low as the one in use: thresholds would come down.
+    """
+    if in_use is not None and record.variant.fpr_upper95 > in_use.variant.fpr_upper95:
+        raise TooFewPictures(
+            f"{record.sample.queries:,} uploads support no false-positive rate below {record.variant.fpr_upper95:.2g}; "
+            f"the record in use stands for {in_use.variant.fpr_upper95:.2g}. Record more of them, or name a file to "
+            "write to"
+        )
 
 
 def _banked(catalog: Catalog, space: SpaceId, dim: int) -> Embeddings:

@@ -1,6 +1,7 @@
 """Thresholds measured on what was recorded."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from models.evaluation.errors import TooFewPictures
 from service.runtime import Runtime
-from service.sightings.traffic import measured_on_traffic
+from service.sightings.traffic import check_as_sure, measured_on_traffic
 
 
 def test_recorded_uploads_that_match_nothing_set_the_thresholds(
@@ -41,3 +42,8 @@ def test_recorded_uploads_that_match_nothing_set_the_thresholds(
     assert (before.sample.queries, before.sample.pictures, before.sample.bank_frames) == (24, 24, 4)
     assert (after.sample.queries, after.sample.pictures) == (25, 24)
     assert after.variant.score == pytest.approx(before.variant.score, abs=0.05)
+    surer = replace(after, variant=replace(after.variant, fpr_upper95=0.001))
+    check_as_sure(surer, after)
+    check_as_sure(after, None)
+    with pytest.raises(TooFewPictures, match="25 uploads support no false-positive rate below"):
+        check_as_sure(after, surer)
