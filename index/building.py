@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from index.columns import ColumnWriter
 from index.errors import UnusableIndex
 from index.records import Rows, Version
 from index.snapshots import MANIFEST, Manifest, facts_of, now, write_manifest
+from index.tuning import RecallTarget
 
 INPUT: Final = "input"
 KEPT_FILE: Final = "kept.npy"
@@ -51,6 +52,8 @@ class Task:
     """The folder of the earlier snapshot."""
     engine: str | None
     """To build, if it reaches the recall; None lets the files be, for whoever reads them as they are."""
+    recall: RecallTarget = field(default_factory=RecallTarget)
+    """What such an engine must find."""
 
 
 def write_task(aside: Path, task: Task) -> None:
@@ -144,7 +147,8 @@ def _reason(said: bytes, code: int) -> str:
 
 def _task_in(aside: Path) -> Task:
     document = json.loads((aside / INPUT / _TASK).read_text())
-    return Task(**{**document, "columns": tuple(document["columns"])})
+    recall = RecallTarget(**document.pop("recall"))
+    return Task(**{**document, "columns": tuple(document["columns"]), "recall": recall})
 
 
 def _gather(aside: Path, task: Task) -> int:
@@ -184,7 +188,7 @@ def _engine(aside: Path, task: Task, rows: int, report: Report) -> dict[str, Any
     from index.description import Engine  # noqa: PLC0415 - likewise
 
     report(f"building {task.engine} over {rows:,} rows")
-    return {**engines.build(Engine(task.engine), aside, None, report).to_json(), "asked": task.engine}
+    return {**engines.build(Engine(task.engine), aside, task.recall, report).to_json(), "asked": task.engine}
 
 
 def _drop_input(aside: Path) -> None:

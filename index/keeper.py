@@ -132,6 +132,7 @@ class SnapshotKeeper:
             columns=(*ORIGIN_COLUMNS, *kind.columns),
             base=None if base is None else str(base.folder),
             engine=kind.choose(len(plan.kept), None if view.opened is None else view.opened.asked),
+            recall=self._options.recall,
         )
         with self.store.writing(kind.name) as aside:
             (aside / INPUT).mkdir()

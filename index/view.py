@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic
@@ -14,6 +14,7 @@ from index.kinds import ViewKind
 from index.layers import Index, Layer, Layers
 from index.records import Version
 from index.snapshots import Manifest
+from index.tuning import RecallTarget
 from index.vectors import BuildIndex
 
 _LOG = logging.getLogger(__name__)
@@ -128,6 +129,8 @@ class ViewOptions:
     """The engine of a large part that is in memory alone."""
     engine: Engine | None = None
     """Of a large part in a snapshot; None chooses by size."""
+    recall: RecallTarget = field(default_factory=RecallTarget)
+    """What such an engine must find; another target counts from the next build on."""
     stored_rows: int = 10_000
     """A view of fewer rows is in memory alone."""
     own_process_rows: int = 20_000

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     index_engine: Literal["auto", "flat", "ivf-fp16", "ivf-pq"] = Field(
         "auto", description="How large views are searched; `auto` goes by their size, and is held to a measured recall."
     )
+    index_overlap: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="The share of the ten nearest that large views must find, beside 99.5 % of the nearest.",
+    )
     uncalibrated_variant_score: float = Field(
         0.92, ge=-1, le=1, description="The variant threshold of a space that has no calibration."
     )

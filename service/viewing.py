@@ -8,6 +8,7 @@ from structlog.typing import FilteringBoundLogger
 from index.catalog import Catalog
 from index.description import Engine
 from index.snapshots import SnapshotStore
+from index.tuning import RecallTarget
 from index.view import Event, EventKind
 from index.views import ViewOptions, Views
 from service.logs import where
@@ -34,6 +35,7 @@ def open_views(
     """
     options = ViewOptions(
         engine=None if settings.index_engine == "auto" else Engine(settings.index_engine),
+        recall=RecallTarget(overlap=settings.index_overlap),
         build_threads=max(1, cores() // 2),  # they leave the rest to those who search
         tell=partial(_tell, metrics, log),
     )

@@ -18,6 +18,7 @@ from index.description import Engine
 from index.errors import IndexBusy
 from index.records import Version
 from index.snapshots import MANIFEST
+from index.tuning import RecallTarget
 from index.view import EventKind
 
 Site = Any  # of conftest.py
@@ -155,6 +156,20 @@ def test_a_forced_engine_is_built_beside_serving(site: Site) -> None:
     assert part.manifest is not None
     assert part.manifest.engine["asked"] == Engine.IVF
     assert all(site.found(views, new) == {item_id} for item_id, new in list(items.items())[::40])
+
+
+def test_an_engine_that_does_not_find_what_is_demanded_gives_way_to_a_better_one(site: Site) -> None:
+    site.bank(600)
+    engines = []
+    for least in (0.0, 1.01):
+        views = site.open(engine=Engine.IVF, fold_rows=100, recall=RecallTarget(least, least, queries=40))
+        views.follow()
+        views.compact(site.space, lambda _: None)
+        views.close()
+        part = site.part(views)
+        assert part.manifest is not None
+        engines.append((part.manifest.engine["asked"], part.manifest.engine["engine"]))
+    assert engines == [(Engine.IVF, Engine.IVF), (Engine.IVF, Engine.FLAT)]
 
 
 def test_a_view_whose_snapshot_was_deleted_is_folded_from_what_is_mapped(site: Site) -> None:
