@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from index.beside import give_way
 from index.columns import ColumnWriter
 from index.errors import UnusableIndex
 from index.records import Rows, Version
@@ -31,8 +31,6 @@ INPUT: Final = "input"
 KEPT_FILE: Final = "kept.npy"
 _TASK = "task.json"
 _BLOCK = 1 << 14
-_NICE = 15
-"""A thirtieth of what one gets who searches: little enough not to be felt, enough to get done on a busy machine."""
 
 Report = Callable[[str], None]
 """Told in a sentence what a long build is at."""
@@ -203,16 +201,9 @@ def _tell(**said: str) -> None:
     print(json.dumps(said), flush=True)  # noqa: T201 - to whoever started us
 
 
-def _end_with_the_one_who_asked() -> None:
-    while sys.stdin.buffer.read(1 << 10):
-        pass
-    os._exit(3)
-
-
 def main(arguments: Sequence[str]) -> int:
     (aside,) = arguments
-    os.nice(_NICE)
-    threading.Thread(target=_end_with_the_one_who_asked, daemon=True).start()
+    give_way()
     try:
         build(Path(aside), lambda at: _tell(at=at))
     except (OSError, UnusableIndex) as error:

@@ -12,12 +12,12 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from index import engines
+from index.beside import give_way
 from index.description import Engine, IndexDescription
 from index.errors import UnusableIndex
 from index.halves import Halves, whole
@@ -25,7 +25,6 @@ from index.vectors import VectorIndex
 
 _LOG = logging.getLogger(__name__)
 _BUILT: Final = "built.json"
-_NICE: Final = 10
 _BLOCK: Final = 1 << 14
 
 
@@ -86,19 +85,12 @@ class Sieve:
 
 def main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[0])
-    os.nice(_NICE)
-    threading.Thread(target=_end_with_the_one_who_asked, daemon=True).start()
+    give_way()
     built = engines.build(Engine.PQ, folder)
     aside = folder / f"{_BUILT}.new"
     aside.write_text(json.dumps(built.to_json()))
     aside.rename(folder / _BUILT)
     return 0
-
-
-def _end_with_the_one_who_asked() -> None:
-    while sys.stdin.buffer.read(1 << 10):
-        pass
-    os._exit(3)
 
 
 if __name__ == "__main__":

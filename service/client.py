@@ -132,11 +132,11 @@ class Client:
 
     def banks(self) -> Iterator[Json]:
         """All banks, page by page."""
-        return self._listed("/v1/banks")
+        return self.listed("/v1/banks")
 
     def items(self, bank: str) -> Iterator[Json]:
         """All items of a bank, page by page."""
-        return self._listed(f"/v1/banks/{quote(bank, safe='')}/items")
+        return self.listed(f"/v1/banks/{quote(bank, safe='')}/items")
 
     def add_item(
         self, bank: str, data: bytes, labels: Mapping[str, Any] | None = None, *, force: bool = False
@@ -153,7 +153,7 @@ class Client:
 
     def keys(self) -> Iterator[Json]:
         """Every key, oldest first; nothing of it can be used."""
-        return self._listed("/v1/keys")
+        return self.listed("/v1/keys")
 
     def create_key(self, wanted: Mapping[str, Any]) -> Json:
         """A new key, in full: it is shown this once."""
@@ -168,7 +168,7 @@ class Client:
 
     def audit(self, query: Mapping[str, Any] | None = None) -> Iterator[Json]:
         """The audit log, oldest first; `query` takes what `GET /v1/audit` takes."""
-        return self._listed("/v1/audit", {"limit": 1000, **(query or {})})
+        return self.listed("/v1/audit", {"limit": 1000, **(query or {})})
 
     def create_job(self, kind: str, options: Mapping[str, Any]) -> Json:
         """Asks for long work; watch it with `job`."""
@@ -180,7 +180,7 @@ class Client:
 
     def jobs(self) -> Iterator[Json]:
         """All jobs, newest first, page by page."""
-        return self._listed("/v1/jobs")
+        return self.listed("/v1/jobs")
 
     def change_job(self, job_id: str, change: str) -> Json:
         """`cancel` or `retry`."""
@@ -223,7 +223,13 @@ class Client:
 
     def listed(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[Json]:
         """Everything of a list, page by page."""
-        return self._listed(path, query)
+        query = {"limit": 100, **(query or {})}
+        while True:
+            page = self._json("GET", path, query=query)
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            query["cursor"] = page["next"]
 
     def send(
         self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -264,15 +270,6 @@ class Client:
         if connection is not None:
             connection.close()
             self._local.connection = None
-
-    def _listed(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[Json]:
-        query = {"limit": 100, **(query or {})}
-        while True:
-            page = self._json("GET", path, query=query)
-            yield from page["items"]
-            if page["next"] is None:
-                return
-            query["cursor"] = page["next"]
 
     def _json(
         self,

@@ -67,10 +67,6 @@ class Version:
             return Grade.COMPOSED
         return max(grades, default=Grade.SENT_ON)
 
-    @property
-    def generation(self) -> int:
-        return len(self.edits)
-
 
 def any_edit(grade: Grade, dice: random.Random) -> Edit:
     """One of a grade; `COMPOSED` is none of its own, but what several make."""
