@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -163,6 +162,8 @@ class PerceptualHashSystem:
 
     @staticmethod
     def _hash(frame: DecodedFrame) -> NDArray[np.float32]:
+        import imagehash  # noqa: PLC0415 - of the extra `evaluation`: the service, which calibrates, does without
+
         bits = imagehash.phash(Image.fromarray(frame.pixels)).hash
         return bits.reshape(-1).astype(np.float32) * 2 - 1
 
