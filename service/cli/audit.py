@@ -15,13 +15,13 @@ from rich.text import Text
 
 from index.audit import AuditHead, Chain, Row, Verified, from_json, to_json
 from service.cli.catalogs import open_catalog
+from service.cli.options import DataDirOption, JsonOption, UrlOption
 from service.cli.output import Exit, answers, complain, print_json, printable, progress
-from service.cli.target import DataDirOption, UrlOption, chosen, service_client
+from service.cli.target import chosen, service_client
 
 _DIGEST_DIGITS = 64
 
 Json = dict[str, Any]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 
 _ABOUT = """
 Read, export and verify the audit log: every change of banks, items, keys, spaces and jobs, and who made it.

@@ -8,10 +8,8 @@ import typer
 
 from index.data_directory import DataDirectory
 from service.cli.catalogs import NothingThere
+from service.cli.options import DataDirOption, JsonOption
 from service.cli.output import print_json, progress, remarks
-from service.cli.target import DataDirOption
-
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 
 
 def backup(

@@ -15,12 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from service.cli.options import AtOnceOption, DataDirOption, JsonForTableOption, PicturesArgument, UrlOption
 from service.cli.output import Exit, answers, complain, print_json, progress, remarks
 from service.cli.pictures import Found, UnreadableFile, find_pictures, read_picture
-from service.cli.target import DataDirOption, Target, UploadRefused, UrlOption, chosen, open_target
+from service.cli.target import Target, UploadRefused, chosen, open_target
 from service.concurrently import concurrently
-
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of a table.")]
 
 
 class BankPurpose(StrEnum):
@@ -52,9 +51,7 @@ def commands() -> typer.Typer:
 def add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The bank; it is made if it does not exist.", show_default=False)],
-    paths: Annotated[
-        list[Path], typer.Argument(help="Pictures, and folders of them at any depth.", show_default=False)
-    ],
+    paths: PicturesArgument,
     *,
     purpose: Annotated[
         BankPurpose | None,
@@ -64,10 +61,10 @@ def add(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Noted beside every picture; may be repeated.", show_default=False),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Pictures under way at once.")] = 4,
+    jobs: AtOnceOption = 4,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
+    as_json: JsonForTableOption = False,
 ) -> None:
     """
     Put pictures into a bank.
@@ -97,7 +94,11 @@ def add(
 
 
 def list_banks(
-    context: typer.Context, *, url: UrlOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    *,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonForTableOption = False,
 ) -> None:
     """List the banks: what they are for and how much they hold."""
     with open_target(chosen(context, url, data_dir)) as target:

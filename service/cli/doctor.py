@@ -1,13 +1,14 @@
 """`afterimage doctor`."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.text import Text
 
+from service.cli.options import DataDirOption, JsonObjectOption, UrlOption
 from service.cli.output import Exit, answers, print_json, remarks
-from service.cli.target import DataDirOption, Place, UrlOption, chosen, service_client
+from service.cli.target import Place, chosen, service_client
 from service.cli.version import versions
 from service.client import ServiceProblem
 
@@ -22,7 +23,7 @@ def doctor(
     *,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+    as_json: JsonObjectOption = False,
 ) -> None:
     """
     Look at everything that has to work, and say what to do about what does not.

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from service.cli.options import UrlOption
 from service.cli.output import Exit, answers, complain, print_json, printable, remarks
-from service.cli.target import UrlOption, service_client
+from service.cli.target import service_client
 from service.client import ClientError
 from service.errors import BadSettings
 from service.events.listening import Place, listen

@@ -1,11 +1,10 @@
 """`afterimage reindex features`."""
 
-from typing import Annotated
-
 import typer
 
 from service.cli.job_watch import ask_service, begun, do_here, end
-from service.cli.target import DataDirOption, UrlOption, chosen
+from service.cli.options import DataDirOption, JsonOption, UrlOption, WaitOption
+from service.cli.target import chosen
 
 _KIND = "features"
 
@@ -13,10 +12,10 @@ _KIND = "features"
 def fill_features(
     context: typer.Context,
     *,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="With --url: watch it to its end.")] = True,
+    wait: WaitOption = True,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """
     Make the local features that matches are verified with, for what was banked without them or by another version.

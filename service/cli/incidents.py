@@ -1,33 +1,18 @@
 """`afterimage incidents`: what organisations decide together about an event."""
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from index.incident_records import IncidentState
-from service.cli.catalogs import open_catalog
+from service.cli.incident_places import IncidentPlace, open_incidents
 from service.cli.incident_texts import decisions_of, figures_of, minute
+from service.cli.options import DataDirOption, IncidentArgument, JsonOption, UrlOption
 from service.cli.output import answers, print_json, printable, remarks
-from service.cli.target import DataDirOption, UrlOption, chosen, service_client
-from service.incidents.client import IncidentClient
+from service.cli.target import chosen
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from index.catalog import Catalog
-
-Json = dict[str, Any]
-IncidentArgument = Annotated[
-    str, typer.Argument(metavar="INCIDENT_ID", help="As `incidents list` shows it.", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 ParticipantOption = Annotated[
     str | None,
     typer.Option(help="On behalf of which organisation; a key says it of itself.", show_default=False),
@@ -39,7 +24,6 @@ Open an incident, take it through its states, and read its figures.
 These commands work on the data directory (or AFTERIMAGE_CATALOG), also while a service runs on it, which goes by what
 they change at once; or, with `--url` and a key, on a service elsewhere.
 """
-_Taken = TypeVar("_Taken", bound="BaseModel")
 
 
 def commands() -> typer.Typer:
@@ -50,98 +34,6 @@ def commands() -> typer.Typer:
     app.command("advance")(advance)
     app.command("report")(report)
     return app
-
-
-class Incidents(Protocol):
-    """What the commands do, here or on a service. Incidents are as they are answered over HTTP."""
-
-    def all(self, states: list[str], most: int) -> list[Json]: ...
-
-    def one(self, incident_id: str) -> Json: ...
-
-    def create(self, wanted: Mapping[str, Any]) -> Json: ...
-
-    def meet(self, before: Json, criteria: list[Json]) -> None:
-        """Says which criteria of an incident are met, as it was seen."""
-
-    def advance(self, incident_id: str, wish: Mapping[str, Any]) -> Json: ...
-
-    def report(self, incident_id: str) -> Json: ...
-
-
-class _OfService:
-    def __init__(self, client: IncidentClient) -> None:
-        self._client = client
-
-    def all(self, states: list[str], most: int) -> list[Json]:
-        return list(islice(self._client.incidents({"state": states}), most))
-
-    def one(self, incident_id: str) -> Json:
-        return self._client.incident(incident_id)
-
-    def create(self, wanted: Mapping[str, Any]) -> Json:
-        return self._client.create(wanted)
-
-    def meet(self, before: Json, criteria: list[Json]) -> None:
-        self._client.change(before["incident_id"], {"criteria": criteria}, f'"{before["revision"]}"')
-
-    def advance(self, incident_id: str, wish: Mapping[str, Any]) -> Json:
-        return self._client.advance(incident_id, wish)
-
-    def report(self, incident_id: str) -> Json:
-        return self._client.report(incident_id)
-
-
-class _OfCatalog:
-    def __init__(self, catalog: "Catalog", types: Path | None) -> None:
-        self._catalog = catalog
-        self._types = types
-
-    def all(self, states: list[str], most: int) -> list[Json]:
-        from service.incidents.shapes import incident_resource
-
-        page = self._catalog.incidents.page(most, states=frozenset(states))
-        return [incident_resource(each).model_dump(mode="json") for each in page.items]
-
-    def one(self, incident_id: str) -> Json:
-        from service.incidents.shapes import incident_resource
-
-        return incident_resource(self._catalog.incidents.get(incident_id)).model_dump(mode="json")
-
-    def create(self, wanted: Mapping[str, Any]) -> Json:
-        from service.incidents.changing import new_incident
-        from service.incidents.shapes import IncidentBody, incident_resource
-        from service.incidents.types import IncidentTypes
-
-        body = _taken(IncidentBody, wanted)
-        new = new_incident(body, IncidentTypes.load(self._types), body.participant)
-        return incident_resource(self._catalog.incidents.create(new)).model_dump(mode="json")
-
-    def meet(self, before: Json, criteria: list[Json]) -> None:
-        from service.incidents.changing import change_of
-        from service.incidents.shapes import IncidentPatch
-        from service.incidents.types import IncidentTypes
-
-        known = self._catalog.incidents.get(before["incident_id"])
-        change = change_of(_taken(IncidentPatch, {"criteria": criteria}), known, IncidentTypes.load(self._types))
-        self._catalog.incidents.change(known.incident_id, change, before["revision"])
-
-    def advance(self, incident_id: str, wish: Mapping[str, Any]) -> Json:
-        from index.incident_records import Advance
-        from service.incidents.shapes import TransitionBody, incident_resource
-
-        body = _taken(TransitionBody, wish)
-        wanted = Advance(body.to, body.reason, body.participant)
-        return incident_resource(self._catalog.incidents.advance(incident_id, wanted)).model_dump(mode="json")
-
-    def report(self, incident_id: str) -> Json:
-        from datetime import UTC, datetime
-
-        from service.incidents.report import report_of
-
-        incident = self._catalog.incidents.get(incident_id)
-        figures = self._catalog.figures.of_incident(incident.key)
-        return report_of(incident, figures, datetime.now(UTC)).model_dump(mode="json")
 
 
 def list_incidents(
@@ -156,7 +48,7 @@ def list_incidents(
     as_json: JsonOption = False,
 ) -> None:
     """List incidents, newest first."""
-    with _incidents(context, url, data_dir) as incidents:
+    with open_incidents(chosen(context, url, data_dir)) as incidents:
         found = incidents.all([each.value for each in state or ()], limit)
     if as_json:
         print_json(found)
@@ -185,7 +77,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one incident: who decided what, when and why."""
-    with _incidents(context, url, data_dir) as incidents:
+    with open_incidents(chosen(context, url, data_dir)) as incidents:
         found = incidents.one(incident_id)
     if as_json:
         print_json(found)
@@ -226,7 +118,7 @@ def create(
         "shadow": shadow,
         "participant": participant,
     }
-    with _incidents(context, url, data_dir, make=True) as incidents:
+    with open_incidents(chosen(context, url, data_dir), make=True) as incidents:
         made = incidents.create(wanted)
     if as_json:
         print_json(made)
@@ -251,7 +143,7 @@ def advance(
 ) -> None:
     """Take an incident to its next state. `confirmed` takes two organisations: this command, once by each."""
     wish = {"to": to.value, "reason": reason, "participant": participant}
-    with _incidents(context, url, data_dir) as incidents:
+    with open_incidents(chosen(context, url, data_dir)) as incidents:
         if met:
             _meet(incidents, incident_id, met)
         now = incidents.advance(incident_id, wish)
@@ -274,7 +166,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Print the figures that a debrief publishes."""
-    with _incidents(context, url, data_dir) as incidents:
+    with open_incidents(chosen(context, url, data_dir)) as incidents:
         found = incidents.report(incident_id)
     if as_json:
         print_json(found)
@@ -282,22 +174,7 @@ def report(
     answers().print(figures_of(found))
 
 
-@contextmanager
-def _incidents(
-    context: typer.Context, url: str | None, data_dir: Path | None, *, make: bool = False
-) -> Iterator[Incidents]:
-    place = chosen(context, url, data_dir)
-    if place.url is not None:
-        yield _OfService(IncidentClient(service_client(place.url)))
-        return
-    from service.settings import load_settings
-
-    types = load_settings(data_dir=place.data_dir, log_level="error").incident_types
-    with open_catalog(place.data_dir, make=make) as catalog:
-        yield _OfCatalog(catalog, types)
-
-
-def _meet(incidents: Incidents, incident_id: str, met: list[str]) -> None:
+def _meet(incidents: IncidentPlace, incident_id: str, met: list[str]) -> None:
     """Says that criteria are met; nothing where that is known, for a change takes confirmations back."""
     before = incidents.one(incident_id)
     said = {each["name"]: each for each in before["criteria"]}
@@ -305,15 +182,3 @@ def _meet(incidents: Incidents, incident_id: str, met: list[str]) -> None:
     if new:
         said |= {name: {"evidence": "", **said.get(name, {}), "name": name, "met": True} for name in new}
         incidents.meet(before, [{key: each[key] for key in ("name", "met", "evidence")} for each in said.values()])
-
-
-def _taken(model: type[_Taken], wanted: Mapping[str, Any]) -> _Taken:
-    """As a service would take it; a mistake is said by the name of its option."""
-    from service.errors import RequestError
-    from service.inputs import read_json
-
-    try:
-        return read_json(model, json.dumps(dict(wanted)).encode())
-    except RequestError as error:
-        first = error.faults[0]
-        raise typer.BadParameter(first.detail, param_hint=first.pointer.strip("/")) from None

@@ -5,22 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.bank import BankPurpose, JsonOption, labels_of
+from service.cli.bank import BankPurpose, labels_of
 from service.cli.job_watch import ask_service, begun, do_here, end
-from service.cli.target import DataDirOption, UrlOption, chosen
-
-LabelsFromOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FIELD", help="The fields of lists that become labels; may be repeated. All, unless said.",
-        show_default=False,
-    ),
-]  # fmt: skip
-RootOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="What paths in lists are relative to; their list's folder, unless said."),
-]
-WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="With --url: watch it to its end.")]
+from service.cli.options import (
+    DataDirOption,
+    JsonForTableOption,
+    LabelsFromOption,
+    RootOption,
+    UrlOption,
+    WaitOption,
+)
+from service.cli.target import chosen
 
 
 def ingest(
@@ -41,7 +36,7 @@ def ingest(
     wait: WaitOption = True,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
+    as_json: JsonForTableOption = False,
 ) -> None:
     """
     Fill a bank from archives: a job that goes on where it stopped.

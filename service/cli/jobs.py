@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.job_places import open_jobs
+from service.cli.options import DataDirOption, JsonOption, UrlOption
 from service.cli.output import answers, print_json, remarks
-from service.cli.target import DataDirOption, Place, UrlOption, chosen, opened_runtime
+from service.cli.target import Place, chosen, opened_runtime
 
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB_ID", help="As `jobs list` shows it.", show_default=False)]
 Json = dict[str, Any]
 

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from index.keys import KeyId, Role, Scope
 from service.cli.catalogs import open_catalog
+from service.cli.options import DataDirOption, JsonOption, UrlOption
 from service.cli.output import answers, print_json, printable, remarks
-from service.cli.target import DataDirOption, UrlOption, chosen, service_client
+from service.cli.target import chosen, service_client
 from service.client import Client
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Json = dict[str, Any]
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 
 _ABOUT = """
 Make, list, replace and end the keys of those who may ask a service.

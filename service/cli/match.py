@@ -12,10 +12,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from service.cli.options import AtOnceOption, DataDirOption, MinBand, MinBandOption, PicturesArgument, UrlOption
 from service.cli.output import ACTION_STYLES, BAND_STYLES, Exit, print_json, progress, remarks
 from service.cli.output import answers as output
 from service.cli.pictures import UnreadableFile, find_pictures, read_picture
-from service.cli.target import DataDirOption, Place, Question, Target, UploadRefused, UrlOption, chosen, open_target
+from service.cli.target import Place, Question, Target, UploadRefused, chosen, open_target
 from service.concurrently import concurrently
 
 Json = dict[str, Any]
@@ -25,13 +26,6 @@ class Verify(StrEnum):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
-
-
-class MinBand(StrEnum):
-    EXACT = "exact"
-    VARIANT = "variant"
-    RELATED = "related"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +39,13 @@ class Asked:
 
 def match(
     context: typer.Context,
-    paths: Annotated[
-        list[Path], typer.Argument(help="Pictures, and folders of them at any depth.", show_default=False)
-    ],
+    paths: PicturesArgument,
     *,
     bank: Annotated[
         list[str] | None, typer.Option(help="Look in this bank only; may be repeated.", show_default=False)
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="The most matches of a picture.")] = 5,
-    min_band: Annotated[
-        MinBand, typer.Option(help="The weakest band that counts; `none` shows the nearest whatever their score.")
-    ] = MinBand.RELATED,
+    min_band: MinBandOption = MinBand.RELATED,
     verify: Annotated[
         Verify,
         typer.Option(
@@ -70,7 +60,7 @@ def match(
             show_default=False,
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Pictures under way at once.")] = 4,
+    jobs: AtOnceOption = 4,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     as_json: Annotated[

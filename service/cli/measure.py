@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.catalogs import open_catalog
+from service.cli.options import JsonObjectOption
 from service.cli.output import answers, print_json, progress
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 PhotosOption = Annotated[
     Path, typer.Option(metavar="FOLDER", help="A folder of photographs.", show_default=False, exists=True)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")]
 Tick = Callable[[str, int, int], None]
 
 
@@ -67,7 +67,7 @@ def evaluate(
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the report goes.", file_okay=False)
     ] = Path("evaluation"),
     device: DeviceOption = DeviceName.AUTO,
-    as_json: JsonOption = False,
+    as_json: JsonObjectOption = False,
 ) -> None:
     """
     Measure how well models recognise edited re-uploads, beside perceptual hashes.
@@ -153,7 +153,7 @@ def calibrate(
         ),
     ] = None,
     device: DeviceOption = DeviceName.AUTO,
-    as_json: JsonOption = False,
+    as_json: JsonObjectOption = False,
 ) -> None:
     """
     Find out from which score on a match is one, on photographs that match nothing.

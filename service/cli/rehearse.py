@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress, TaskID
 
+from service.cli.options import JsonObjectOption, UrlOption
 from service.cli.output import Exit, complain, print_json, progress, remarks
-from service.cli.target import UrlOption
 from service.client import Client
 from service.settings import key_of_environment
 
@@ -75,7 +75,7 @@ def rehearse(
     despite_incident: Annotated[
         bool, typer.Option("--despite-incident", help="Also where a real incident is under way.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+    as_json: JsonObjectOption = False,
 ) -> None:
     """
     Play a synthetic event against a service, and see what is caught when and by which means.

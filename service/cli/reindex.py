@@ -10,13 +10,13 @@ from rich.text import Text
 
 from service.cli.features import fill_features
 from service.cli.job_watch import ask_service, begun, do_here, end, watch
+from service.cli.options import DataDirOption, JsonOption, UrlOption, WaitOption
 from service.cli.output import Exit, answers, print_json, progress, remarks
 from service.cli.pictures import UnreadableFile, find_pictures, read_picture
 from service.cli.space_places import named, open_spaces
-from service.cli.target import DataDirOption, UploadRefused, UrlOption, chosen, service_client
+from service.cli.target import UploadRefused, chosen, service_client
 
 Json = dict[str, Any]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 SpaceArgument = Annotated[
     str | None,
     typer.Argument(metavar="[SPACE]", help="Its id or its model; not needed where one alone can be meant."),
@@ -70,7 +70,7 @@ def reindex(
         Path | None,
         typer.Option(metavar="FOLDER", help="Innocent photographs to calibrate it on (`afterimage calibrate`)."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="With --url: watch it to its end.")] = True,
+    wait: WaitOption = True,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -201,7 +201,7 @@ def drop(
     context: typer.Context,
     space: SpaceArgument = None,
     *,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="With --url: watch it to its end.")] = True,
+    wait: WaitOption = True,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,

@@ -5,11 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.bank import JsonOption
-from service.cli.ingest import LabelsFromOption, RootOption
 from service.cli.job_watch import ask_service, do_here, end
-from service.cli.match import MinBand
-from service.cli.target import DataDirOption, UrlOption, chosen, service_client
+from service.cli.options import (
+    DataDirOption,
+    JsonForTableOption,
+    LabelsFromOption,
+    MinBand,
+    MinBandOption,
+    RootOption,
+    UrlOption,
+)
+from service.cli.target import chosen, service_client
 
 OutputOption = Annotated[
     Path,
@@ -28,15 +34,13 @@ def scan(
         list[str] | None, typer.Option(help="Look for this bank only; may be repeated.", show_default=False)
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="The most matches of a row.")] = 5,
-    min_band: Annotated[
-        MinBand, typer.Option(help="The weakest band that counts; `none` shows the nearest whatever their score.")
-    ] = MinBand.RELATED,
+    min_band: MinBandOption = MinBand.RELATED,
     matches_only: Annotated[bool, typer.Option(help="Leave out rows that match nothing.")] = False,
     labels_from: LabelsFromOption = None,
     root: RootOption = None,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
+    as_json: JsonForTableOption = False,
 ) -> None:
     """
     Look for what is banked in an archive, without recording anything: a job that goes on where it stopped.

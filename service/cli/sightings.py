@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.catalogs import open_catalog
+from service.cli.options import DataDirOption, JsonOption, UrlOption
 from service.cli.output import answers, print_json, printable
-from service.cli.target import DataDirOption, UrlOption, chosen, service_client
+from service.cli.target import chosen, service_client
 from service.client import Client
 
 Json = dict[str, Any]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 
 _ABOUT = """
 Look at sightings: uploads that platforms had recorded.

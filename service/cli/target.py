@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -19,26 +19,6 @@ if TYPE_CHECKING:
     from service.runtime import Runtime
 
 Json = dict[str, Any]
-
-UrlOption = Annotated[
-    str | None,
-    typer.Option(
-        "--url",
-        envvar="AFTERIMAGE_URL",
-        metavar="URL",
-        help="The running service to ask, such as http://127.0.0.1:8080.",
-        show_default=False,
-    ),
-]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        metavar="FOLDER",
-        help="Work on this data directory, without a service. [env var: AFTERIMAGE_DATA_DIR; default: ./data]",
-        show_default=False,
-    ),
-]
 
 
 class UploadRefused(Exception):

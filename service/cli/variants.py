@@ -11,21 +11,19 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.catalogs import open_catalog
+from service.cli.options import DataDirOption, IncidentArgument, JsonOption, UrlOption
 from service.cli.output import answers, print_json, printable, remarks
-from service.cli.target import DataDirOption, UrlOption, chosen, service_client
+from service.cli.target import chosen, service_client
 from service.incidents.client import IncidentClient
 
 Json = dict[str, Any]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="The most to list.")]
 _PAGE = 100
 
 
 def variants(
     context: typer.Context,
-    incident_id: Annotated[
-        str, typer.Argument(metavar="INCIDENT_ID", help="As `incidents list` shows it.", show_default=False)
-    ],
+    incident_id: IncidentArgument,
     *,
     limit: LimitOption = 20,
     bank: Annotated[

@@ -3,19 +3,16 @@
 import platform
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from typing import Annotated
 
 import typer
 
+from service.cli.options import JsonObjectOption
 from service.cli.output import print_json
 
 _NOTEWORTHY = ("torch", "torchvision", "open-clip-torch", "faiss-cpu", "pillow", "flask", "gunicorn", "sqlalchemy")
 
 
-def version(
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
-) -> None:
+def version(*, as_json: JsonObjectOption = False) -> None:
     """Print the version of Afterimage, of Python and of what it stands on."""
     if as_json:
         print_json(versions())
