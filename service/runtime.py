@@ -1,10 +1,8 @@
 """Opens the parts of a service, in the process that uses them, and closes them again."""
 
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -27,13 +25,13 @@ from service.jobs.workers import JobWorkers
 from service.keys.budgets import Budgets
 from service.keys.doorkeeper import Doorkeeper
 from service.keys.keyring import Keyring
-from service.logs import open_log, where
+from service.logs import open_log
 from service.matching.explanations import Explainer
 from service.matching.matcher import Matcher, MatchOptions, MatchRules
 from service.matching.queries import Asker, DefaultThresholds
 from service.matching.verification import LookRules, Verifier, bundled_weighing
 from service.metrics import Metrics
-from service.originals import OriginalStore, delete_removed, open_originals
+from service.originals import open_originals
 from service.readiness import ReadinessCheck
 from service.schemas import Answer
 from service.settings import Settings
@@ -43,15 +41,28 @@ from service.spaces.moving import Mover
 from service.spaces.opening import ModelOpener, open_spaces
 from service.spaces.shadow import Shadows
 from service.spaces.space_set import LiveSpaces, ServedSpace
+from service.upkeep import Ticker, delete_leftovers, watch
 from service.viewing import open_views
 
 _FOLLOW_EVERY_S = 1.0
 _TEND_EVERY_S = 0.5
 _NOTE_USES_EVERY_S = 30.0
 _DELETE_EVERY_S = 2.0
-_DELETE_ROWS_FOR_S = 1.0
-"""At a time: others write too."""
 _BATCH_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a runtime is made of: all that has to be opened first. Whoever opened it closes it."""
+
+    settings: Settings
+    catalog: Catalog
+    decoder: Decoder
+    opener: ModelOpener
+    spaces: LiveSpaces
+    views: Views
+    metrics: Metrics
+    log: FilteringBoundLogger
 
 
 class Runtime:
@@ -62,36 +73,18 @@ class Runtime:
     data directory with the same parts.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        catalog: Catalog,
-        views: Views,
-        decoder: Decoder,
-        spaces: LiveSpaces,
-        *,
-        metrics: Metrics,
-        log: FilteringBoundLogger,
-        together: Executor,
-        stack: ExitStack,
-        originals: OriginalStore | None = None,
-    ) -> None:
-        """Use `open`, or give it parts of your own."""
-        self.settings = settings
-        self.catalog = catalog
-        self.views = views
-        self.decoder = decoder
-        self.live_spaces = spaces
-        self.metrics = metrics
-        self.log = log
-        self.together = together
+    def __init__(self, parts: Parts, stack: ExitStack) -> None:
+        """Use `open`, or give it parts of your own, and what closes all that is made of them."""
+        settings, catalog, views, spaces = parts.settings, parts.catalog, parts.views, parts.spaces
+        decoder, metrics, log = parts.decoder, parts.metrics, parts.log
+        self.settings, self.catalog, self.views, self.live_spaces = settings, catalog, views, spaces
+        self.decoder, self.metrics, self.log, self.opener = decoder, metrics, log, parts.opener
         self._stack = stack
+        self.together = stack.enter_context(ThreadPoolExecutor(_BATCH_THREADS, thread_name_prefix="batch"))
+        self.originals = open_originals(settings.originals, settings.originals_dir)
         defaults = DefaultThresholds(settings.uncalibrated_variant_score, settings.uncalibrated_related_score)
-        self.opener = ModelOpener(settings, metrics)
         asker = Asker(spaces, self._space_records, defaults)
         rules = MatchRules(frozenset(settings.trusted_publishers), settings.index_wait_ms / 1000)
-        timeout_s = settings.request_timeout_ms / 1000
-        self.originals = originals or open_originals(settings.originals, settings.originals_dir)
         self.tallying = Tallying(catalog.tallies, log)
         stack.callback(self.tallying.tick)
         self.matcher = Matcher(
@@ -129,7 +122,7 @@ class Runtime:
         )
         self.doorkeeper = Doorkeeper(Keyring(catalog.keys), Budgets(settings.data_dir / "budgets"), settings)
         stack.callback(self.doorkeeper.close)
-        self.readiness = ReadinessCheck(decoder, asker, catalog, views, timeout_s)
+        self.readiness = ReadinessCheck(decoder, asker, catalog, views, settings.request_timeout_ms / 1000)
         self.events = EventHub(catalog.events, catalog.identity, StreamRules.of(settings), metrics, log)
         stack.callback(self.events.close)
         self.duties = duty_keeper(self)
@@ -155,46 +148,14 @@ class Runtime:
         Raises:
             DataDirectoryInUse, CatalogTooNew, CatalogUnavailable, ModelUnavailable
         """
-        metrics = metrics or Metrics()
-        log = log or open_log(settings.log_level)
         use_one_thread()
         with ExitStack() as stack:
             if directory is None:
                 stack.enter_context(DataDirectory(settings.data_dir))
-            catalog = _opened(stack, Catalog.open(settings.catalog_url))
-            decoder = _opened(stack, _decoder(settings))
-            decoder.start()
-            opener = ModelOpener(settings, metrics)
-            spaces = _opened(stack, open_spaces(settings.model, catalog, opener, log))
-            views = _opened(stack, open_views(settings, catalog, spaces, metrics, log))
-            metrics.index_is_current(views.follow())
-            together = stack.enter_context(ThreadPoolExecutor(_BATCH_THREADS, thread_name_prefix="batch"))
-            watch = partial(_watch, views, spaces, metrics, log)
-            stack.callback(_Ticker(watch, _FOLLOW_EVERY_S).close)
-            keeper = _opened(
-                stack,
-                SpaceKeeper(
-                    spaces=spaces,
-                    views=views,
-                    catalog=catalog,
-                    open_recorded=opener.open_recorded,
-                    calibrations=settings.calibration_dir,
-                    patience_s=2 * settings.request_timeout_ms / 1000,
-                    log=log,
-                ),
-            )
-            keeper.tend()
-            keeper.settle()  # what was begun while the models were opened must be open before anything is answered
-            stack.callback(_Ticker(keeper.tend, _TEND_EVERY_S).close)
-            originals = open_originals(settings.originals, settings.originals_dir)
-            stack.callback(_Ticker(partial(_delete_removed, catalog, originals, log), _DELETE_EVERY_S).close)
-            runtime = cls(
-                settings, catalog, views, decoder, spaces,
-                metrics=metrics, log=log, together=together, stack=stack.pop_all(), originals=originals,
-            )  # fmt: skip
-            note_uses = partial(runtime.doorkeeper.keyring.note_uses, log)
-            runtime._stack.callback(_Ticker(runtime.tallying.tick, FLUSH_EVERY_S).close)
-            runtime._stack.callback(_Ticker(note_uses, _NOTE_USES_EVERY_S).close)
+            parts = _opened_parts(stack, settings, metrics or Metrics(), log or open_log(settings.log_level))
+            runtime = cls(parts, stack)
+            runtime._keep_up()
+            runtime._stack = stack.pop_all()  # nothing failed: it closes everything itself
             return runtime
 
     @property
@@ -207,6 +168,31 @@ class Runtime:
 
     def _observe(self, media: Media, options: MatchOptions, answer: Answer) -> None:
         self.shadows.offer(media, options, answer)
+
+    def _keep_up(self) -> None:
+        """Begins what is done again and again beside the requests; the spaces are as they should be when it returns."""
+        catalog, views, metrics, log = self.catalog, self.views, self.metrics, self.log
+        keeper = SpaceKeeper(
+            spaces=self.live_spaces,
+            views=views,
+            catalog=catalog,
+            open_recorded=self.opener.open_recorded,
+            calibrations=self.settings.calibration_dir,
+            patience_s=2 * self.settings.request_timeout_ms / 1000,
+            log=log,
+        )
+        self._stack.callback(keeper.close)
+        keeper.tend()
+        keeper.settle()  # what was begun while the models were opened must be open before anything is answered
+        ticks = (
+            (partial(watch, views, self.live_spaces, metrics, log), _FOLLOW_EVERY_S),
+            (keeper.tend, _TEND_EVERY_S),
+            (partial(delete_leftovers, catalog, self.originals, log), _DELETE_EVERY_S),
+            (self.tallying.tick, FLUSH_EVERY_S),
+            (partial(self.doorkeeper.keyring.note_uses, log), _NOTE_USES_EVERY_S),
+        )
+        for tick, every_s in ticks:
+            self._stack.callback(Ticker(tick, every_s).close)
 
     def work_on_jobs(self) -> None:
         """Does jobs beside the requests from now on, until it is closed."""
@@ -237,28 +223,20 @@ class _Closes(Protocol):
 Part = TypeVar("Part", bound=_Closes)
 
 
+def _opened_parts(stack: ExitStack, settings: Settings, metrics: Metrics, log: FilteringBoundLogger) -> Parts:
+    catalog = _opened(stack, Catalog.open(settings.catalog_url))
+    decoder = _opened(stack, _decoder(settings))
+    decoder.start()
+    opener = ModelOpener(settings, metrics)
+    spaces = _opened(stack, open_spaces(settings.model, catalog, opener, log))
+    views = _opened(stack, open_views(settings, catalog, spaces, metrics, log))
+    metrics.index_is_current(views.follow())
+    return Parts(settings, catalog, decoder, opener, spaces, views, metrics, log)
+
+
 def _opened(stack: ExitStack, part: Part) -> Part:
     stack.callback(part.close)
     return part
-
-
-class _Ticker:
-    """Does something again and again, until it is closed."""
-
-    def __init__(self, tick: Callable[[], None], every_s: float) -> None:
-        self._tick = tick
-        self._every_s = every_s
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._closing.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._closing.wait(self._every_s):
-            self._tick()
 
 
 def _look_rules(settings: Settings) -> LookRules:
@@ -278,25 +256,3 @@ def _decoder(settings: Settings) -> Decoder:
         timeout_s=settings.decode_timeout_ms / 1000,
         memory_bytes=settings.decode_memory_bytes,
     )
-
-
-def _watch(views: Views, spaces: LiveSpaces, metrics: Metrics, log: FilteringBoundLogger) -> None:
-    """Follows the log also while nobody asks, so that the first who does need not wait; and looks at the queues."""
-    try:
-        metrics.index_is_current(views.follow())
-        views.tend()
-    except Exception as error:  # noqa: BLE001 - it is tried again, and each request that needs it says so itself
-        log.warning("the index cannot follow the log", **where(error))
-    for served in spaces.opened:
-        metrics.queue_frames.labels(served.space.embedder_id).set(served.batcher.depth)
-        metrics.degraded.labels(served.space.embedder_id).set(served.batcher.degraded)
-
-
-def _delete_removed(catalog: Catalog, originals: OriginalStore, log: FilteringBoundLogger) -> None:
-    """What nobody finds or refers to any more; beside the requests, for there may be much and the store may be slow."""
-    until = time.monotonic() + _DELETE_ROWS_FOR_S
-    try:
-        catalog.purge_removed(lambda: time.monotonic() > until)
-        delete_removed(catalog, originals)
-    except Exception as error:  # noqa: BLE001 - it is tried again
-        log.warning("what was removed cannot be deleted", **where(error))

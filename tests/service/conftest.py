@@ -3,7 +3,6 @@
 import io
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,9 @@ from models.media.types import Frame, MediaLimits
 from service.app import create_app
 from service.logs import open_log
 from service.metrics import Metrics
-from service.runtime import Runtime
+from service.runtime import Parts, Runtime
 from service.settings import Settings
+from service.spaces.opening import ModelOpener
 from service.spaces.space_set import LiveSpaces, Opened, ServedSpace
 
 GRID = 4
@@ -126,18 +126,18 @@ def open_in(stack: ExitStack, settings: Settings, decoder: Decoder) -> OpenServi
         live = LiveSpaces(spaces)
         views = Views(catalog, {served.id: served.space.dim for served in live.opened})
         stack.callback(views.close)
-        together = stack.enter_context(ThreadPoolExecutor(2))
-        return Runtime(
-            settings,
-            catalog,
-            views,
-            decoder,
-            live,
-            metrics=Metrics(),
+        metrics = Metrics()
+        parts = Parts(
+            settings=settings,
+            catalog=catalog,
+            decoder=decoder,
+            opener=ModelOpener(settings, metrics),
+            spaces=live,
+            views=views,
+            metrics=metrics,
             log=open_log("info", log or io.StringIO()),
-            together=together,
-            stack=ExitStack(),
         )
+        return Runtime(parts, stack.enter_context(ExitStack()))
 
     return opened
 

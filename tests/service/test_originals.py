@@ -22,7 +22,8 @@ from service.originals import (
     delete_removed,
     open_originals,
 )
-from service.runtime import Runtime, _delete_removed
+from service.runtime import Runtime
+from service.upkeep import delete_leftovers
 
 DATA = b"the bytes of a picture"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -148,7 +149,7 @@ def test_the_service_deletes_what_is_left_of_a_removed_bank_and_its_originals(
     for data in pictures:
         client.post(f"/v1/banks/{bank}/items", data=data, content_type="image/jpeg")
     assert client.delete(f"/v1/banks/{bank}").status_code == 200
-    _delete_removed(service.catalog, service.originals, service.log)
+    delete_leftovers(service.catalog, service.originals, service.log)
     assert service.catalog.purge_removed(lambda: True)
     assert not any(service.originals.exists(hashlib.sha256(data).hexdigest()) for data in pictures)
 

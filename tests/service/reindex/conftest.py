@@ -3,7 +3,6 @@
 import io
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,7 +28,7 @@ from service.jobs.kinds import job_kinds
 from service.jobs.runner import Runner
 from service.logs import open_log
 from service.metrics import Metrics
-from service.runtime import Runtime
+from service.runtime import Parts, Runtime
 from service.settings import Settings
 from service.spaces.keeper import SpaceKeeper
 from service.spaces.opening import open_spaces
@@ -178,13 +177,17 @@ def start(settings: Settings, decoder: Decoder, empty_catalog: Path, clock: Cloc
             views = Views(catalog, {served.id: served.space.dim for served in spaces.opened})
             stack.callback(views.close)
             views.follow()
-            together = stack.enter_context(ThreadPoolExecutor(2))
-            parts = stack.enter_context(ExitStack())
-            runtime = Runtime(
-                settings.model_copy(update={"shadow_share": 1.0}), catalog, views, decoder, spaces,
-                metrics=Metrics(), log=log, together=together, stack=parts,
-            )  # fmt: skip
-            runtime.opener = opener  # type: ignore[assignment]
+            parts = Parts(
+                settings=settings.model_copy(update={"shadow_share": 1.0}),
+                catalog=catalog,
+                decoder=decoder,
+                opener=opener,  # type: ignore[arg-type] # likewise
+                spaces=spaces,
+                views=views,
+                metrics=Metrics(),
+                log=log,
+            )
+            runtime = Runtime(parts, stack.enter_context(ExitStack()))
             keeper = SpaceKeeper(
                 spaces=spaces, views=views, catalog=catalog, open_recorded=opener.open_recorded,
                 calibrations=settings.calibration_dir, patience_s=10.0, log=log,
