@@ -107,8 +107,9 @@ class Expected:
 def settle(expected: Expected, catalog: Catalog) -> list[str]:
     """Finds out about what was under way, which may have happened or not, but never by halves."""
     faults = []
+    names = _bank_names(catalog)
     for name, there in expected.banks.items():
-        held = name in catalog.bank_rules()
+        held = name in names
         if there is not None and held != there:
             faults.append(f"bank {name}: {'lost' if there else 'back'}")
         if not held:
@@ -117,7 +118,7 @@ def settle(expected: Expected, catalog: Catalog) -> list[str]:
         bank = adding[0][0]
         found = (
             {}
-            if expected.banks.get(bank) is None and bank not in catalog.bank_rules()
+            if expected.banks.get(bank) is None and bank not in names
             else {digest: catalog.item_by_sha256(bank, digest) for _, digest in adding}
         )
         came = {digest: item for digest, item in found.items() if item is not None}
@@ -131,7 +132,7 @@ def settle(expected: Expected, catalog: Catalog) -> list[str]:
             expected._lose([item_id])  # noqa: SLF001
         elif item is not None and op in ("disable", "enable"):
             expected._do("disable" if item.state is ItemState.DISABLED else "enable", item_id)  # noqa: SLF001
-    expected.banks = {name: True for name in expected.banks if name in catalog.bank_rules()}
+    expected.banks = {name: True for name in expected.banks if name in names}
     expected.unsure_adds, expected.unsure_changes = [], {}
     return faults
 
@@ -167,12 +168,16 @@ def _faults_of_items(expected: Expected, catalog: Catalog) -> Iterable[str]:
         elif (item.bank, item.sha256, item.state, item.frames, len(item.spaces)) != (bank, digest, state, 1, 2):
             yield f"item {item_id} is not what was acknowledged: {item}"
     yield from (f"item {item_id} is back" for item_id in expected.removed if ItemId(item_id) in found)
-    counted = {name: catalog.bank(name).items for name in catalog.bank_rules()}
+    counted = {name: catalog.bank(name).items for name in _bank_names(catalog)}
     known = {name: sum(bank == name for bank, _ in expected.items.values()) for name in counted}
     if counted != known:
         yield f"banks count {counted} and should {known}"
     if not set(BANKS) <= set(counted):
         yield f"banks are lost: {sorted(counted)}"
+
+
+def _bank_names(catalog: Catalog) -> set[str]:
+    return {rule.name for rule in catalog.state().banks.values()}
 
 
 def _faults_of_moves(expected: Expected, catalog: Catalog) -> Iterable[str]:
@@ -213,7 +218,7 @@ def _faults_of_rows(expected: Expected, catalog: Catalog) -> Iterable[str]:
         items, banks = connection.execute(
             text("SELECT (SELECT count(*) FROM items), (SELECT count(*) FROM banks)")
         ).one()
-    if (items, banks) != (len(expected.items), len(catalog.bank_rules())):
+    if (items, banks) != (len(expected.items), len(_bank_names(catalog))):
         yield f"{items} items and {banks} banks are in the tables, where {len(expected.items)} items should be"
 
 

@@ -33,7 +33,6 @@ from index.job_records import Progress
 from index.records import (
     Added,
     Bank,
-    BankRule,
     BankSettings,
     Idempotency,
     Item,
@@ -163,11 +162,6 @@ class Catalog:
         """
         with self._database.reading() as connection:
             return bank_rows.page(connection, limit, cursor)
-
-    def bank_rules(self) -> dict[str, BankRule]:
-        """By name; `Views.banks` has the same without asking the database."""
-        with self._database.reading() as connection:
-            return {rule.name: rule for rule in bank_rows.rules(connection).values()}
 
     def delete_bank(self, name: str) -> Version:
         """

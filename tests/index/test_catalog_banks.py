@@ -101,7 +101,7 @@ def test_a_cursor_of_the_items_does_not_page_the_banks(catalog: Catalog, picture
 
 def test_the_rules_of_all_banks_can_be_had_at_once(catalog: Catalog) -> None:
     catalog.put_bank("a", Purpose.HARMFUL, settings=BankSettings(variant_score=0.9))
-    rules = catalog.bank_rules()
+    rules = {rule.name: rule for rule in catalog.state().banks.values()}
     assert set(rules) == {"known", "news", "a"}
     assert rules["a"].settings.variant_score == 0.9
     assert rules["news"].purpose is Purpose.PUBLIC_INTEREST
