@@ -23,7 +23,7 @@ import numpy as np
 from report import print_heading, print_table, quantile
 from sqlalchemy import Connection, insert, select, text
 
-from index.catalog import Catalog, cluster_rows
+from index.catalog import Catalog, cluster_writing
 from index.catalog.duties import Step
 from index.catalog.incident_tables import sighting_matches, sightings
 from index.catalog.tables import log_head
@@ -169,7 +169,7 @@ def _piece(
     def write(connection: Connection) -> None:
         connection.execute(insert(sightings), rows)
         connection.execute(insert(sighting_matches), matched)
-        cluster_rows.write(connection, Clustered(placed, [known[home] for home in touched]))
+        cluster_writing.write(connection, Clustered(placed, [known[home] for home in touched]))
 
     catalog.database.write(write)
     for home in touched:

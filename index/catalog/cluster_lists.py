@@ -1,8 +1,8 @@
 """Reads clusters for those who look at them: many as far as it takes to order them, few in full."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, exists, func, select, type_coerce
 
 from index.catalog import banks as bank_rows
-from index.catalog.cluster_rows import still_known
+from index.catalog.cluster_matches import still_known
 from index.catalog.frontier import frontier
 from index.catalog.incident_tables import (
     cluster_tallies,
@@ -18,13 +18,12 @@ from index.catalog.incident_tables import (
     sightings,
     variant_items,
 )
+from index.catalog.instants import to_us
+from index.catalog.parts import in_parts
 from index.catalog.tables import banks, items
 from index.cluster_records import BankedFrom, ClusterFacts, Group, Relative
 from index.graph import Keys, Link
 
-_KEYS_AT_ONCE: Final = 5_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _HOUR_US: Final = 3_600_000_000
 
 
@@ -36,7 +35,7 @@ def of_incident(connection: Connection, incident_key: int, recent_since: datetim
         mine.incident_key == incident_key, mine.cluster_key.is_(None)
     )
     banked = _banked_keys(connection)
-    since = _us(recent_since)
+    since = to_us(recent_since)
     found += [
         Group(key, 1, int(at >= since), at, key in banked, single=True) for key, at in connection.execute(alone).all()
     ]
@@ -66,7 +65,7 @@ def groups(connection: Connection, keys: Collection[int], recent_since: datetime
     tally = cluster_tallies.c
     banked = _banked_keys(connection)
     found = []
-    for some in _parts(keys):
+    for some in in_parts(keys):
         recent = select(tally.cluster_key, func.sum(tally.sightings)).where(
             tally.cluster_key.in_(some), tally.hour >= recent_since
         )
@@ -136,7 +135,7 @@ def _of_cluster(page: _Page, group: Group, row: Row[Any], incident_key: int | No
         group=group,
         cluster_id=row.cluster_id,
         first_platform=min(counts, default=(0, "", 0))[1] if first is None else first.platform,
-        first_us=_us(row.first_at),
+        first_us=to_us(row.first_at),
         matched=row.matched,
         weakest_id=None if weakest is None else weakest.sighting_id,
         weakest_strength=row.weakest_strength,
@@ -232,12 +231,3 @@ def _banked(connection: Connection, keys: Collection[int]) -> dict[int, list[Ban
     for key, item_id, bank, sighting_key in connection.execute(query):
         found.setdefault(key, []).append(BankedFrom(item_id, bank, sighting_key))
     return found
-
-
-def _parts(keys: Collection[int]) -> Iterable[list[int]]:
-    ascending = sorted(keys)
-    return (ascending[start : start + _KEYS_AT_ONCE] for start in range(0, len(ascending), _KEYS_AT_ONCE))
-
-
-def _us(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import BigInteger, Connection, delete, exists, select, type_coerce
 
-from index.catalog import cluster_lists, cluster_rows, duties, events, variants
+from index.catalog import cluster_lists, cluster_rows, cluster_writing, duties, events, variants
 from index.catalog import spaces as space_rows
 from index.catalog.database import Database
 from index.catalog.duties import Step
@@ -53,7 +53,7 @@ class ClusterTable:
 
         def write(connection: Connection) -> None:
             duties.advance(connection, step)
-            cluster_rows.write(connection, clustered)
+            cluster_writing.write(connection, clustered)
             add_tallies(connection, tallied)
             if told:
                 events.append_all(connection, self._clock(), told)

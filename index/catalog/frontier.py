@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Row, Select, or_, select, type_coerce
 
-from index.catalog.cluster_rows import matching
+from index.catalog.cluster_matches import matching
 from index.catalog.incident_tables import sightings
 from index.cluster_records import Outlier
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
 
 from index.catalog import banks as bank_rows
-from index.catalog import cluster_rows, duties, events, tallies
+from index.catalog import cluster_matches, duties, events, tallies
 from index.catalog.duties import Step
 from index.catalog.incident_tables import (
     incident_banks,
@@ -127,11 +127,11 @@ def _note(connection: Connection, found: Sequence[Found], at: datetime) -> int:
             if news and one.tells:
                 told.append(_event(one, seen))
     if fresh:
-        matched_before = cluster_rows.matching(connection, keys)
+        matched_before = cluster_matches.matching(connection, keys)
         rows = [match_row(one.sighting_key, one.match, Means.RETRO_SCAN, at) for one in fresh]
         connection.execute(insert(sighting_matches), rows)
         _of_incidents(connection, fresh, facts, known.of_incidents)
-        cluster_rows.note_matched(connection, {one.sighting_key for one in fresh} - matched_before)
+        cluster_matches.note_matched(connection, {one.sighting_key for one in fresh} - matched_before)
         if told:
             events.append_all(connection, at, told)
     return len(fresh)

@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import Connection, insert, select, update
 
-from index.catalog import adding, cluster_rows, events, log
+from index.catalog import adding, cluster_matches, events, log
 from index.catalog.banks import key_of
 from index.catalog.incident_tables import (
     incident_banks,
@@ -75,11 +75,11 @@ def bank(connection: Connection, bank_name: str, sighting_key: int, new: NewItem
 
 def _match(connection: Connection, sighting_key: int, added: Added, incident_key: int | None, at: datetime) -> None:
     """It matches the item that it became, of course; whoever looks at it must see that it is known now."""
-    known = cluster_rows.matching(connection, [sighting_key])
+    known = cluster_matches.matching(connection, [sighting_key])
     match = NewMatch(added.item.item_id, _EXACT, 1.0, 0, None)
     connection.execute(insert(sighting_matches).values(match_row(sighting_key, match, Means.VARIANT, at)))
     if incident_key is not None:
         alone = sightings.c.sighting_key == sighting_key, sightings.c.incident_key.is_(None)
         connection.execute(update(sightings).where(*alone).values(incident_key=incident_key))
     if not known:
-        cluster_rows.note_matched(connection, [sighting_key])
+        cluster_matches.note_matched(connection, [sighting_key])
