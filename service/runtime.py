@@ -192,7 +192,7 @@ class Runtime:
             (partial(self.doorkeeper.keyring.note_uses, log), _NOTE_USES_EVERY_S),
         )
         for tick, every_s in ticks:
-            self._stack.callback(Ticker(tick, every_s).close)
+            self._stack.callback(Ticker(tick, every_s, log).close)
 
     def work_on_jobs(self) -> None:
         """Does jobs beside the requests from now on, until it is closed."""

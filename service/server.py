@@ -268,12 +268,15 @@ def _opened(settings: Settings, directory: DataDirectory, log: Any) -> tuple[Any
 
     use_threads(settings.cores_for_models)
     metrics = Metrics(several_workers=settings.workers > 1)
-    runtime = Runtime.open(settings, metrics=metrics, log=log, directory=directory)
-    with contextlib.suppress(NotReady):  # what does not work, `/readyz` says; what does is warm now
-        runtime.readiness.check()
-    runtime.work_on_jobs()
-    runtime.work_on_duties()
-    return runtime, create_app(runtime)
+    with contextlib.ExitStack() as failing:
+        runtime = failing.enter_context(Runtime.open(settings, metrics=metrics, log=log, directory=directory))
+        with contextlib.suppress(NotReady):  # what does not work, `/readyz` says; what does is warm now
+            runtime.readiness.check()
+        application = create_app(runtime)
+        runtime.work_on_jobs()
+        runtime.work_on_duties()
+        failing.pop_all()
+    return runtime, application
 
 
 def _sentence(error: Exception) -> str:

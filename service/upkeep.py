@@ -19,11 +19,19 @@ _DELETE_ROWS_FOR_S: Final = 1.0
 
 
 class Ticker:
-    """Does something again and again, until it is closed."""
+    """
+    Does something again and again, until it is closed.
 
-    def __init__(self, tick: Callable[[], None], every_s: float) -> None:
+    Args:
+        tick: what is done; what it raises is told, and it is done again all the same.
+        every_s: how long to wait before each time.
+        log: where to tell.
+    """
+
+    def __init__(self, tick: Callable[[], None], every_s: float, log: FilteringBoundLogger) -> None:
         self._tick = tick
         self._every_s = every_s
+        self._log = log
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
@@ -34,7 +42,10 @@ class Ticker:
 
     def _run(self) -> None:
         while not self._closing.wait(self._every_s):
-            self._tick()
+            try:
+                self._tick()
+            except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; it is tried again
+                self._log.warning("what is done beside the requests failed", **where(error))
 
 
 def watch(views: Views, spaces: LiveSpaces, metrics: Metrics, log: FilteringBoundLogger) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, insert, select, type_coerce, update
@@ -22,13 +22,12 @@ from index.audit import (
 )
 from index.catalog.cursors import cursor_for, number_position
 from index.catalog.database import Database
+from index.catalog.instants import to_us
 from index.catalog.tables import audit, log_head
 from index.records import Page
 
 _LIST = "audit"
 _READ_AT_ONCE = 10_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _ROW = (
     audit.c.seq,
     type_coerce(audit.c.at, BigInteger).label("at"),
@@ -64,7 +63,7 @@ def append_all(
     # another on every database, and no two transactions can wait for each other's lock.
     reserved = update(log_head).values(audit_seq=log_head.c.audit_seq + len(changes))
     last, digest = connection.execute(reserved.returning(log_head.c.audit_seq, log_head.c.audit_digest)).one()
-    by, when = by or [actor()] * len(changes), (at - _EPOCH) // _MICROSECOND
+    by, when = by or [actor()] * len(changes), to_us(at)
     digest = digest or BEFORE_THE_FIRST
     values = []
     for seq, who, (action, subject, details) in zip(range(last - len(changes) + 1, last + 1), by, changes, strict=True):

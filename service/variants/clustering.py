@@ -6,7 +6,7 @@ Clusters are found for sightings in the order in which they came, once each; `in
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
+from index.catalog.instants import from_us
 from index.catalog.tallies import Means, Tallied, Tally
 from index.cluster_records import Batch, Cluster, Clustered, Novelty
 from index.clustering import clustered
@@ -162,7 +163,7 @@ def _tallied(found: Clustered) -> Tallied:
     """What nothing caught, and what was found all the same: among its likes."""
     counted = Counter(
         Tally(
-            hour=_at(new.sighting.received_us).replace(minute=0, second=0, microsecond=0),
+            hour=from_us(new.sighting.received_us).replace(minute=0, second=0, microsecond=0),
             platform=new.sighting.platform,
             incident_key=new.incident_key,
             bank_key=0,
@@ -178,9 +179,5 @@ def _tallied(found: Clustered) -> Tallied:
     return Tallied(counted)
 
 
-def _at(us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
-
-
 def _told(us: int) -> str:
-    return _at(us).isoformat().replace("+00:00", "Z")
+    return from_us(us).isoformat().replace("+00:00", "Z")

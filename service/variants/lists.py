@@ -10,6 +10,7 @@ import numpy as np
 
 from index.catalog import Catalog
 from index.catalog.cursors import cursor_for, text_position
+from index.catalog.instants import from_us
 from index.cluster_records import ClusterFacts, Group
 from index.errors import BadCursor, UnknownSighting
 from index.graph import cut
@@ -18,7 +19,7 @@ from index.records import Added, Labels, Purpose
 from service.errors import Fault, InvalidField
 from service.keys.viewer import Viewer
 from service.variants.clustering import CLUSTER
-from service.variants.shapes import ClusterList, ClusterPart, cluster_resource, instant
+from service.variants.shapes import ClusterList, ClusterPart, cluster_resource
 
 _RECENT: Final = timedelta(hours=1)
 _MOST_PARTS: Final = 100
@@ -112,8 +113,8 @@ class Variants:
             ClusterPart(
                 first_sighting_id=ids.get(int(firsts[part])),
                 sightings=int(sizes[part]),
-                first_seen=instant(int(seen[homes == part].min())),
-                last_seen=instant(int(seen[homes == part].max())),
+                first_seen=from_us(int(seen[homes == part].min())),
+                last_seen=from_us(int(seen[homes == part].max())),
             )
             for part in shown
         ]

@@ -1,10 +1,11 @@
 """What is asked and answered about clusters and variants, as types."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
+from index.catalog.instants import from_us
 from index.cluster_records import ClusterFacts, Outlier, Relative
 from index.graph import SAME_DISTANCE
 from service.inputs import BankName, Body, Integer, LabelSet, ListParameters, Parameters
@@ -138,8 +139,8 @@ def cluster_resource(facts: ClusterFacts, since: datetime, eyes: Viewer) -> Clus
         cluster_id=facts.cluster_id,
         sightings=facts.group.members,
         matched=facts.matched,
-        first_seen=FirstSeen(at=instant(facts.first_us), platform=_named(facts.first_platform, eyes)),
-        last_seen=instant(facts.group.last_us),
+        first_seen=FirstSeen(at=from_us(facts.first_us), platform=_named(facts.first_platform, eyes)),
+        last_seen=from_us(facts.group.last_us),
         counts=_counts(facts, eyes),
         growth=Growth(since=since, sightings=facts.group.recent),
         bands=dict(facts.bands),
@@ -150,16 +151,12 @@ def cluster_resource(facts: ClusterFacts, since: datetime, eyes: Viewer) -> Clus
     )
 
 
-def instant(us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
-
-
 def _counts(facts: ClusterFacts, eyes: Viewer) -> list[HourCount]:
     together: dict[tuple[int, str | None], int] = {}
     for hour, platform, sightings in facts.counts:
         place = hour, _named(platform, eyes)
         together[place] = together.get(place, 0) + sightings
-    return [HourCount(hour=instant(hour), platform=name, sightings=n) for (hour, name), n in together.items()]
+    return [HourCount(hour=from_us(hour), platform=name, sightings=n) for (hour, name), n in together.items()]
 
 
 def _relative(relative: Relative, eyes: Viewer) -> RelativeResource:
@@ -179,7 +176,7 @@ def _outlier(one: Outlier) -> OutlierResource:
     return OutlierResource(
         sighting_id=one.sighting_id,
         platform=one.platform,
-        observed_at=instant(one.observed_us),
+        observed_at=from_us(one.observed_us),
         inside=one.inside,
         score=None if one.score is None else round(one.score, 6),
         distance=one.distance,

@@ -71,6 +71,7 @@ def test_nothing_of_a_removed_bank_is_found_while_its_rows_are_still_there(
     assert catalog.items_by_id([added.item.item_id for added in stored]) == {}
     assert catalog.active_items_by_sha256(stored[4].item.sha256 or "") == ()
     assert [bank.name for bank in catalog.banks(10).items] == ["news"]
+    assert {rule.name for rule in catalog.state().banks.values()} == {"news"}
     with pytest.raises(UnknownBank):
         catalog.item("known", stored[4].item.item_id)
     with pytest.raises(UnknownBank):

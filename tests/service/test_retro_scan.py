@@ -18,7 +18,7 @@ from index.sighting_records import NewSighting
 from service.app import create_app
 from service.duties.every_duty import duty_keeper
 from service.runtime import Runtime
-from service.sightings import retention, retro_scan
+from service.sightings import comparing, retention, retro_scan
 from service.sightings.memory import SightingMemory
 from service.sightings.retention import Forget
 
@@ -192,6 +192,7 @@ def test_a_flood_of_sightings_is_found_in_bounded_steps_and_told_once_each(
     client: FlaskClient, service: Runtime, jpeg: Jpeg, make_bank: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retro_scan, "_WRITTEN", 3)
+    monkeypatch.setattr(comparing, "_AT_ONCE", 2)
     make_bank()
     sightings = {recorded(client, jpeg(1)) for _ in range(8)}
     service.duties.work_through()
