@@ -139,8 +139,9 @@ class LocalOriginals:
         with _in_our_words():
             waiting = [(each.aside, self._path(each.sha256)) for each in staged if each.aside is not None]
             sync_files([aside for aside, _ in waiting])
+            for folder in {path.parent for _, path in waiting}:
+                folder.mkdir(exist_ok=True)
             for aside, path in waiting:
-                path.parent.mkdir(exist_ok=True)
                 aside.replace(path)
             sync_files(sorted({self._path(each.sha256).parent for each in staged} | {self._folder}))
 

@@ -49,11 +49,16 @@ LYING = (5, 6, 7, 8)
 """The orientations that swap width and height."""
 
 
-def decode_image(data: bytes, limits: MediaLimits) -> Media:
+def decode_image(data: bytes, limits: MediaLimits, digest: str | None = None) -> Media:
     """
     Decode a picture into upright RGB frames with their PDQ hashes.
 
     A still gives one frame, an animated file `limits.sampled_frames` spread evenly over it.
+
+    Args:
+        data: the picture.
+        limits: what it may cost.
+        digest: its SHA-256, where the caller has it or wants none.
 
     Raises:
         MediaError: one of its leaves; the sentence says nothing of the picture's content.
@@ -72,7 +77,7 @@ def decode_image(data: bytes, limits: MediaLimits) -> Media:
         height_px=height,
         frames=tuple(frames),
         duration_ms=duration_ms,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(data).hexdigest() if digest is None else digest,
     )
 
 

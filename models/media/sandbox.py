@@ -14,9 +14,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 
 import models
@@ -33,13 +34,25 @@ For glibc, ignored elsewhere: a child keeps this much between pictures. Otherwis
 it cleared page by page for the next, which takes nearly as long as decoding a small picture does.
 """
 WORKER = (sys.executable, "-P", "-m", "models.media.worker")
+BEHIND_S = 1.0
+"""Background work waits for a child as if it had come so much later: uploads overtake it, but not for ever."""
+
+
+class Precedence(StrEnum):
+    """Who goes first where many wait."""
+
+    UPLOAD = "upload"
+    """Somebody waits for the answer."""
+    BACKGROUND = "background"
+    """A job: nobody does."""
 
 
 class Decoder:
     """
     A pool of children that decode uploads.
 
-    Safe from any thread; callers wait for a free child. Children start when first needed, and end with this process
+    Safe from any thread; callers wait for a free child. Uploads go before background work, and where there are two
+    children or more, one is left to them. Children start when first needed, and end with this process
     however it ends.
 
     Args:
@@ -65,6 +78,8 @@ class Decoder:
         self._command = (*command, json.dumps(settings))
         self._changed = threading.Condition()
         self._idle: list[_Child | None] = [None] * processes
+        self._waiting: list[float] = []
+        self._background = threading.Semaphore(max(1, processes - 1))
         self._closed = False
 
     def start(self) -> None:
@@ -76,13 +91,21 @@ class Decoder:
                 if child is None:
                     self._idle[place] = _Child(self._command)
 
-    def decode(self, data: bytes, deadline: float | None = None) -> Media:
+    def decode(
+        self,
+        data: bytes,
+        deadline: float | None = None,
+        digest: str | None = None,
+        precedence: Precedence = Precedence.UPLOAD,
+    ) -> Media:
         """
         Decode an upload.
 
         Args:
             data: the upload.
             deadline: the `time.monotonic()` instant after which decoding is not begun any more.
+            digest: the SHA-256 of the upload, where the caller has it.
+            precedence: whether somebody waits for it.
 
         Raises:
             MediaError: what is wrong with the upload; DecodingTooCostly when its child had to be killed.
@@ -91,12 +114,12 @@ class Decoder:
         """
         self._limits.refuse_by_size(data)
         try:
-            return self._decode_once(data, deadline)
+            return self._decode_once(data, deadline, digest, precedence)
         except (wire.BrokenMessage, ConnectionError):
             # The child died. Of this upload, or of something that was not its fault: it has one more chance.
             pass
         try:
-            return self._decode_once(data, deadline)
+            return self._decode_once(data, deadline, digest, precedence)
         except (wire.BrokenMessage, ConnectionError) as error:
             raise CorruptMedia("The picture makes its decoder fail.") from error
 
@@ -111,11 +134,27 @@ class Decoder:
             if child is not None:
                 child.kill()
 
-    def _decode_once(self, data: bytes, deadline: float | None) -> Media:
-        child = self._borrow(deadline)
+    def _decode_once(self, data: bytes, deadline: float | None, digest: str | None, precedence: Precedence) -> Media:
+        with self._place(deadline, precedence):
+            return self._decode_with(self._borrow(deadline, precedence), data, digest)
+
+    @contextmanager
+    def _place(self, deadline: float | None, precedence: Precedence) -> Iterator[None]:
+        """One of those that background work may take."""
+        if precedence is Precedence.UPLOAD:
+            yield
+            return
+        if not self._background.acquire(timeout=None if deadline is None else max(0.0, deadline - time.monotonic())):
+            raise _too_late()
+        try:
+            yield
+        finally:
+            self._background.release()
+
+    def _decode_with(self, child: "_Child", data: bytes, digest: str | None) -> Media:
         sound = False
         try:
-            media = child.decode(data, self._limits, self._timeout_s)
+            media = child.decode(data, self._limits, self._timeout_s, digest)
         except TimeoutError as error:
             raise DecodingTooCostly("Decoding this picture takes longer than it may.") from error
         except DecodingTooCostly:
@@ -129,12 +168,14 @@ class Decoder:
         finally:
             self._give_back(child, sound=sound)
 
-    def _borrow(self, deadline: float | None) -> "_Child":
+    def _borrow(self, deadline: float | None, precedence: Precedence) -> "_Child":
         with self._changed:
-            patience_s = None if deadline is None else deadline - time.monotonic()
+            now = time.monotonic()
+            behind_s = BEHIND_S if precedence is Precedence.BACKGROUND else 0.0
+            patience_s = None if deadline is None else deadline - now
             late = patience_s is not None and patience_s <= 0
-            if late or not self._changed.wait_for(lambda: self._closed or self._idle, patience_s):
-                raise DeadlinePassed("The time for this request ran out before a decoder was free.")
+            if late or not self._await_turn(now + behind_s, patience_s):
+                raise _too_late()
             if self._closed:
                 raise DecoderClosed("The decoder is shutting down.")
             child = self._idle.pop()
@@ -148,6 +189,17 @@ class Decoder:
             self._give_back(None, sound=False)
             raise
 
+    def _await_turn(self, turn: float, patience_s: float | None) -> bool:
+        """Whether a child is free for it, or none will be, before patience ends."""
+        self._waiting.append(turn)
+        try:
+            return self._changed.wait_for(
+                lambda: self._closed or (bool(self._idle) and turn == min(self._waiting)), patience_s
+            )
+        finally:
+            self._waiting.remove(turn)
+            self._changed.notify_all()  # it is the next one's turn, where a child is free still
+
     def _give_back(self, child: "_Child | None", *, sound: bool) -> None:
         with self._changed:
             kept = child if sound and not self._closed else None
@@ -155,6 +207,10 @@ class Decoder:
             self._changed.notify_all()
         if child is not None and kept is None:
             child.kill()
+
+
+def _too_late() -> DeadlinePassed:
+    return DeadlinePassed("The time for this request ran out before a decoder was free.")
 
 
 class _Child:
@@ -205,8 +261,14 @@ class _Child:
             return False
         return False
 
-    def decode(self, data: bytes, limits: MediaLimits, timeout_s: float) -> Media:
+    def decode(self, data: bytes, limits: MediaLimits, timeout_s: float, digest: str | None) -> Media:
         """
+        Args:
+            data: the upload.
+            limits: what it may be answered.
+            timeout_s: how long it may take.
+            digest: of the upload; None where nobody has it yet.
+
         Raises:
             MediaError: what the child says is wrong with the upload.
             TimeoutError: it takes too long; kill the child.
@@ -217,7 +279,8 @@ class _Child:
         deadline = time.monotonic() + timeout_s
         self._channel.settimeout(timeout_s)
         wire.send(self._channel, {}, data)
-        digest = hashlib.sha256(data).hexdigest()
+        if digest is None:
+            digest = hashlib.sha256(data).hexdigest()  # while the child decodes
         header, payload = wire.receive(self._channel, wire.most_answer_bytes(limits), deadline)
         return wire.media_from_message(header, payload, limits, digest)
 

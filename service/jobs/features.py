@@ -8,7 +8,7 @@ from index.job_records import JobJson, Plan
 from index.records import Item, ItemId, LocalFeatures
 from models.errors import MediaError
 from models.features import EXTRACTOR
-from models.media.sandbox import Decoder
+from models.media.sandbox import Decoder, Precedence
 from service.concurrently import concurrently
 from service.errors import OriginalMissing
 from service.jobs.options import NoOptions, read_options
@@ -80,6 +80,7 @@ class FillFeatures:
         if item.sha256 is None:
             return None
         try:
-            return features_of(self._tools.decoder.decode(self._tools.originals.get(item.sha256)))
+            original = self._tools.originals.get(item.sha256)
+            return features_of(self._tools.decoder.decode(original, precedence=Precedence.BACKGROUND))
         except (OriginalMissing, MediaError):
             return None

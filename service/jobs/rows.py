@@ -2,6 +2,7 @@
 
 import json
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,13 +79,16 @@ class Reach:
             UnusableRow: it is outside, missing, too large, no file, or cannot be read.
         """
         try:
-            found = path.resolve(strict=True)
+            found = path if self.everything else path.resolve(strict=True)
             if not self.allows(found):
                 raise UnusableRow("outside the folders that may be read")
-            if not found.is_file():
+            about = found.stat()
+            if not stat.S_ISREG(about.st_mode):
                 raise UnusableRow("no file")
             with found.open("rb") as file:
-                data = file.read(self.most_bytes + 1)  # it may grow, and some files do not say how long they are
+                data = file.read(min(about.st_size, self.most_bytes) + 1)  # memory for no more than there is
+                if len(data) > about.st_size:  # it grows, or does not say how long it is
+                    data += file.read(self.most_bytes + 1 - len(data))
         except FileNotFoundError:
             raise UnusableRow("no such file") from None
         except (OSError, ValueError, RuntimeError) as error:

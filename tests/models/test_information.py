@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from models.media import information
 from models.media.information import low_information
 
 Scene = Callable[..., Image.Image]
@@ -61,3 +62,8 @@ def test_an_object_on_a_plain_ground_is_not_flagged(scene: Scene) -> None:
 def test_a_faint_picture_is_not_flagged(scene: Scene) -> None:
     faint = np.asarray(scene()).astype(float) * 0.5 + 60
     assert not low_information(Image.fromarray(faint.astype(np.uint8)))
+
+
+def test_the_largest_of_three_colours_is_what_numpy_says_it_is() -> None:
+    levels = np.random.default_rng(4).normal(0, 40, (64, 63, 3)).astype(np.float32)
+    assert np.array_equal(information._largest(levels), levels.max(axis=2))  # noqa: SLF001 - a faster way, bit for bit

@@ -1,7 +1,10 @@
 """Decoding in children: the same answers, and nothing that a child does harms anybody but its own upload."""
 
+import hashlib
+import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +26,7 @@ from models.errors import (
     UnsupportedMedia,
 )
 from models.media.image import decode_image
-from models.media.sandbox import Decoder
+from models.media.sandbox import Decoder, Precedence
 from models.media.types import MediaLimits
 
 Scene = Callable[..., Image.Image]
@@ -52,7 +55,9 @@ while True:
             send(channel, {"error": "CorruptMedia", "sentence": "x"})
             send(channel, honest | {"format": "gif"}, bytes(12))
             os.kill(os.getpid(), signal.SIGSTOP)
-        case _: send(channel, honest, bytes(12))
+        case _:
+            if act.startswith("await "): open(act[6:]).close()
+            send(channel, honest, bytes(12))
 """
 LONG = 30.0
 """Seconds that a test which works never waits."""
@@ -67,11 +72,29 @@ def decoder() -> Iterator[Decoder]:
 
 @pytest.fixture
 def actor(tmp_path: Path) -> Iterator[Decoder]:
-    script = tmp_path / "actor.py"
-    script.write_text(ACTOR)
-    pool = Decoder(MediaLimits(sampled_frames=1), processes=1, timeout_s=LONG, command=(sys.executable, str(script)))
+    pool = acting(tmp_path, processes=1)
     yield pool
     pool.close()
+
+
+def acting(folder: Path, processes: int) -> Decoder:
+    script = folder / "actor.py"
+    script.write_text(ACTOR)
+    command = (sys.executable, str(script))
+    return Decoder(MediaLimits(sampled_frames=1), processes=processes, timeout_s=LONG, command=command)
+
+
+def pipe(folder: Path, name: str) -> Path:
+    """A child told to await it does so until somebody writes to it."""
+    os.mkfifo(folder / name)
+    return folder / name
+
+
+def until(true: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + LONG
+    while not true():
+        assert time.monotonic() < give_up
+        threading.Event().wait(0.0005)
 
 
 def children() -> set[int]:
@@ -202,6 +225,12 @@ def test_a_child_that_somebody_else_killed_is_not_the_uploads_fault(
     assert decoder.decode(encode(scene())).format == "png"
 
 
+def test_a_digest_that_the_caller_has_is_not_made_again(decoder: Decoder, scene: Scene, encode: Encode) -> None:
+    data = encode(scene())
+    assert decoder.decode(data).sha256 == hashlib.sha256(data).hexdigest()
+    assert decoder.decode(data, digest="of the caller").sha256 == "of the caller"
+
+
 def test_many_threads_share_few_children(decoder: Decoder, scene: Scene, encode: Encode) -> None:
     pictures = [encode(scene(64, 64, seed=seed)) for seed in range(24)]
     with ThreadPoolExecutor(8) as callers:
@@ -216,6 +245,40 @@ def test_nobody_waits_for_a_free_child_past_the_deadline(scene: Scene, encode: E
     pool = Decoder(LIMITS, processes=0)
     with pytest.raises(DeadlinePassed):
         pool.decode(encode(scene()), deadline=time.monotonic() + 0.01)
+    pool.close()
+
+
+@pytest.mark.parametrize("behind_s", [LONG, 0])
+def test_an_upload_overtakes_background_work_but_not_for_ever(
+    actor: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind_s: float
+) -> None:
+    monkeypatch.setattr("models.media.sandbox.BEHIND_S", behind_s)
+    busy, first, second = (pipe(tmp_path, name) for name in ("busy", "first", "second"))
+    with ThreadPoolExecutor(3) as callers:
+        callers.submit(actor.decode, f"await {busy}".encode())
+        until(lambda: not actor._idle)  # noqa: SLF001
+        own = second if behind_s else first
+        job = callers.submit(actor.decode, f"await {own}".encode(), precedence=Precedence.BACKGROUND)
+        until(lambda: len(actor._waiting) == 1)  # noqa: SLF001
+        upload = callers.submit(actor.decode, f"await {first if behind_s else second}".encode())
+        until(lambda: len(actor._waiting) == 2)  # noqa: SLF001
+        busy.write_text("")
+        first.write_text("")
+        (upload if behind_s else job).result(LONG)
+        assert not (job if behind_s else upload).done()
+        second.write_text("")
+
+
+def test_background_work_leaves_one_child_to_uploads(tmp_path: Path) -> None:
+    pool, busy = acting(tmp_path, processes=2), pipe(tmp_path, "busy")
+    with ThreadPoolExecutor(1) as callers:
+        job = callers.submit(pool.decode, f"await {busy}".encode(), precedence=Precedence.BACKGROUND)
+        until(lambda: len(pool._idle) == 1)  # noqa: SLF001
+        with pytest.raises(DeadlinePassed):
+            pool.decode(b"well", deadline=time.monotonic() + 0.01, precedence=Precedence.BACKGROUND)
+        assert pool.decode(b"well")
+        busy.write_text("")
+        assert job.result(LONG)
     pool.close()
 
 
