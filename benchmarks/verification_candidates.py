@@ -30,6 +30,7 @@ from models.evaluation.verified import BY_PDQ, BY_SCORE, pdq_distances
 from models.media.types import DecodedFrame, Frame
 from models.openclip import open_embedder, use_threads
 from models.perceptual import pdq_forms
+from models.views import tiles
 
 EDITS = (
     "mirror",
@@ -95,18 +96,8 @@ class Hashes:
         return -pdq_distances(queries, bank).astype(np.float32)
 
 
-def tiles(across: int, side: float) -> Views:
-    """Squares of the picture's own shape, this share of its sides, spread evenly over it."""
-
-    def of(frame: Frame) -> list[Frame]:
-        height, width = frame.shape[:2]
-        tall, wide = max(1, round(height * side)), max(1, round(width * side))
-        tops, lefts = (
-            np.linspace(0, full - part, across).round().astype(int) for full, part in ((height, tall), (width, wide))
-        )
-        return [frame[top : top + tall, left : left + wide] for top in tops for left in lefts]
-
-    return of
+def tiled(count: int) -> Views:
+    return lambda frame: tiles(frame, count)
 
 
 def none(_frame: Frame) -> list[Frame]:
@@ -128,10 +119,10 @@ def main() -> None:
     embedder = open_embedder("bundled", Device.CPU)
     sources = [
         Source("as shipped", none, none),
-        Source("4 tiles of the query", tiles(2, 0.6), none),
-        Source("9 tiles of the query", tiles(3, 0.5), none),
-        Source("4 tiles of what is banked", none, tiles(2, 0.6)),
-        Source("9 tiles of what is banked", none, tiles(3, 0.5)),
+        Source("4 tiles of the query", tiled(4), none),
+        Source("9 tiles of the query", tiled(9), none),
+        Source("4 tiles of what is banked", none, tiled(4)),
+        Source("9 tiles of what is banked", none, tiled(9)),
     ]
     systems = [Tiled(source, embedder) for source in sources]
     hashes = Hashes()

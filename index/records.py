@@ -69,6 +69,8 @@ class BankSettings:
     """Whether semantic evidence alone may suggest `block`."""
     shadow: bool = False
     """Whether its matches are only counted: nothing is suggested on their account."""
+    tiles: int = 0
+    """How many parts of each frame are embedded beside the whole, so that small crops are found; for what comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,16 @@ class FrameFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class Tiling:
+    """Which of a frame's embeddings, the last of each space, are of tiles."""
+
+    wanted: int = 0
+    """The setting of the bank that they were made by."""
+    rows: int = 0
+    """How many there are: fewer where a tile would show too little."""
+
+
+@dataclass(frozen=True, slots=True)
 class NewFrame:
     """A frame to bank: any of a hash, local features and, for each space, embeddings (its reference views)."""
 
@@ -129,6 +141,7 @@ class NewFrame:
     embeddings: Mapping[SpaceId, Embeddings] = field(default_factory=dict)
     low_information: bool = False
     features: LocalFeatures | None = None
+    tiling: Tiling = Tiling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +284,16 @@ class KeptItem:
     sha256: str
     """Under which its original is kept."""
     frames: tuple[KeptFrame, ...]
+    tiles: int = 0
+    """How many its bank wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilledFrame:
+    """What a frame of a banked item looks like in one space."""
+
+    rows: Embeddings
+    tiling: Tiling = Tiling()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,10 +129,26 @@ class Batcher:
         self._admit(len(frames), deadline)
         return self._embed([self._embedder.query_views(frame) for frame in frames], deadline)
 
-    def embed_references(self, frames: Sequence[Frame], deadline: float | None = None) -> list[Embeddings]:
-        """The rows of each frame's reference views; otherwise as `embed_queries`."""
+    def embed_references(
+        self,
+        frames: Sequence[Frame],
+        deadline: float | None = None,
+        parts: Sequence[Sequence[Frame]] | None = None,
+    ) -> list[Embeddings]:
+        """
+        The rows of each frame's reference views; otherwise as `embed_queries`.
+
+        Args:
+            frames: any number.
+            deadline: as there.
+            parts: of each frame, what else is to be embedded as it comes; its rows follow those of the views. Asked
+                for in pieces that leave room for others in the queue.
+        """
         self._admit(len(frames), deadline)
-        return self._embed([self._embedder.reference_views(frame) for frame in frames], deadline)
+        if parts is None:
+            return self._embed([self._embedder.reference_views(frame) for frame in frames], deadline)
+        views = [[*self._embedder.reference_views(frame), *beside] for frame, beside in zip(frames, parts, strict=True)]
+        return [rows for some in _pieces(views, self._queue_frames // 2) for rows in self._embed(some, deadline)]
 
     def close(self) -> None:
         """Finish what is queued, refuse what comes, end the thread. Calling it again does nothing."""
@@ -262,6 +278,18 @@ class Batcher:
         if len(rows) != len(batch):
             raise EmbeddingFailed("The model did not answer every picture.")
         return rows
+
+
+def _pieces(views: Iterable[list[Frame]], most: int) -> Iterator[list[list[Frame]]]:
+    """One frame's views stay together; so do those of as many frames as have no more than that."""
+    piece: list[list[Frame]] = []
+    for of_frame in views:
+        if piece and sum(map(len, piece)) + len(of_frame) > most:
+            yield piece
+            piece = []
+        piece.append(of_frame)
+    if piece:
+        yield piece
 
 
 def _too_late() -> DeadlinePassed:

@@ -4,11 +4,12 @@ What the service answers, as types: the pinned answer of a match, and the resour
 Other programs are written against these: every key is always present, null where there is nothing to say.
 """
 
+from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from index.records import Added, Bank, Item, ItemKind, ItemState, Purpose, Quarantine, Version
 
@@ -235,6 +236,13 @@ class BatchAnswer(Shape):
 Score = Annotated[float, Field(ge=-1, le=1)]
 
 
+def _no_truth_value(value: object) -> object:
+    """`False == 0`, yet it is none of the numbers."""
+    if isinstance(value, bool):
+        raise ValueError("neither 0 nor 4 nor 9")  # noqa: TRY004 - the one that pydantic tells the caller
+    return value
+
+
 class BankRules(BaseModel):
     """What a bank says for itself; null leaves it to the space's calibration."""
 
@@ -247,6 +255,12 @@ class BankRules(BaseModel):
     )
     shadow: bool = Field(
         default=False, strict=True, description="Only count what its matches would suggest, and suggest nothing."
+    )
+    tiles: Annotated[Literal[0, 4, 9], BeforeValidator(_no_truth_value)] = Field(
+        default=0,
+        description="How many overlapping parts of each picture are banked beside the whole, so that small crops are "
+        "found: as many times more rows to keep and to search. For what comes; the job `tiles` does it for what is "
+        "there.",
     )
 
 
@@ -335,12 +349,7 @@ def bank_resource(bank: Bank) -> BankResource:
         bank=bank.name,
         purpose=bank.purpose,
         labels=dict(bank.labels),
-        settings=BankRules(
-            variant_score=bank.settings.variant_score,
-            related_score=bank.settings.related_score,
-            block_on_semantic=bank.settings.block_on_semantic,
-            shadow=bank.settings.shadow,
-        ),
+        settings=BankRules(**asdict(bank.settings)),
         items=bank.items,
         created_at=bank.created_at,
         updated_at=bank.updated_at,

@@ -235,6 +235,8 @@ def _embeddings(item_key: int, frame_no: int, frame: NewFrame, known: Mapping[Sp
             "space_key": _space(known, space).key,
             "views": len(views),
             "vectors": vectors_of(views, _space(known, space).dim),
+            "tiles": frame.tiling.wanted,
+            "tile_views": frame.tiling.rows,
         }
         for space, views in frame.embeddings.items()
         if _space(known, space).stage is not SpaceStage.DROPPED  # given up while the item was on its way

@@ -13,9 +13,19 @@ from index.catalog.spaces import SpaceRow, row_of
 from index.catalog.tables import ChangeKind, banks, embeddings, frames, items
 from index.errors import WrongStage
 from index.identifiers import item_key_of
-from index.records import Coverage, Embeddings, ItemId, KeptFrame, KeptItem, SpaceId, SpaceStage, Version
+from index.records import (
+    BankSettings,
+    Coverage,
+    FilledFrame,
+    ItemId,
+    KeptFrame,
+    KeptItem,
+    SpaceId,
+    SpaceStage,
+    Version,
+)
 
-Filled = Mapping[ItemId, Mapping[int, Embeddings]]
+Filled = Mapping[ItemId, Mapping[int, FilledFrame]]
 """By item and frame number."""
 _CHUNK = 500
 
@@ -32,16 +42,25 @@ def lacking(connection: Connection, space: SpaceId, after: int, until: int, limi
         limit: at most so many.
     """
     row = row_of(connection, space)
-    query = (
-        select(items, banks.c.name.label("bank"))
-        .join(banks, banks.c.bank_key == items.c.bank_key)
-        .where(
+    return kept_items(
+        connection,
+        [
             items.c.item_key > after,
             items.c.item_key <= until,
             items.c.original_bytes.is_not(None),
             ~_embedded_in(row.key),
             ~of_removed_bank(),
-        )
+        ],
+        limit,
+    )
+
+
+def kept_items(connection: Connection, conditions: Sequence[ColumnElement[bool]], limit: int) -> list[KeptItem]:
+    """Items that all of this is true of, to be embedded again, oldest first."""
+    query = (
+        select(items, banks.c.name.label("bank"), banks.c.settings)
+        .join(banks, banks.c.bank_key == items.c.bank_key)
+        .where(*conditions)
         .order_by(items.c.item_key)
         .limit(limit)
     )
@@ -54,6 +73,7 @@ def lacking(connection: Connection, space: SpaceId, after: int, until: int, limi
             bank=each.bank,
             sha256=each.sha256 or "",
             frames=tuple(held.get(each.item_key, ())),
+            tiles=BankSettings(**each.settings).tiles,
         )
         for each in found
     ]
@@ -120,7 +140,7 @@ def fill(connection: Connection, space: SpaceId, filled: Filled, at: datetime) -
     query = select(items.c.item_key, items.c.item_id, items.c.bank_key).where(~_embedded_in(row.key))
     there = [
         each
-        for chunk in _chunks(sorted(wanted))
+        for chunk in chunks(sorted(wanted))
         for each in connection.execute(query.where(items.c.item_key.in_(chunk)))
         if each.item_id in filled
     ]
@@ -129,11 +149,13 @@ def fill(connection: Connection, space: SpaceId, filled: Filled, at: datetime) -
             "item_key": each.item_key,
             "frame_no": frame_no,
             "space_key": row.key,
-            "views": len(views),
-            "vectors": vectors_of(views, row.record.dim),
+            "views": len(frame.rows),
+            "vectors": vectors_of(frame.rows, row.record.dim),
+            "tiles": frame.tiling.wanted,
+            "tile_views": frame.tiling.rows,
         }
         for each in there
-        for frame_no, views in wanted[each.item_key].items()
+        for frame_no, frame in wanted[each.item_key].items()
     ]
     if not values:
         return log.head(connection), 0
@@ -163,7 +185,7 @@ def purge(connection: Connection, space: SpaceId, after: int, limit: int) -> lis
     of_space = embeddings.c.space_key == row.key, embeddings.c.item_key > after
     query = select(embeddings.c.item_key).where(*of_space).distinct().order_by(embeddings.c.item_key).limit(limit)
     keys = list(connection.execute(query).scalars())
-    for chunk in _chunks(keys):
+    for chunk in chunks(keys):
         connection.execute(
             delete(embeddings).where(embeddings.c.space_key == row.key, embeddings.c.item_key.in_(chunk))
         )
@@ -209,11 +231,12 @@ def _frames_of(connection: Connection, keys: Sequence[int]) -> dict[int, list[Ke
     query = select(frames.c.item_key, frames.c.frame_no, frames.c.position_ms).order_by(
         frames.c.item_key, frames.c.frame_no
     )
-    for chunk in _chunks(keys):
+    for chunk in chunks(keys):
         for row in connection.execute(query.where(frames.c.item_key.in_(chunk))):
             held.setdefault(row.item_key, []).append(KeptFrame(row.frame_no, row.position_ms))
     return held
 
 
-def _chunks(values: Sequence[Any]) -> list[Sequence[Any]]:
+def chunks(values: Sequence[Any]) -> list[Sequence[Any]]:
+    """As many at once as one question may name."""
     return [values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK)]

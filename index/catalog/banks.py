@@ -43,7 +43,8 @@ def put(
     if row.purpose != purpose:
         raise BankPurposeConflict(f"The bank was made as {row.purpose}; a bank keeps its purpose.")
     # As they are written: 1 == True, yet they are not the same label.
-    if json.dumps([row.labels, row.settings]) == json.dumps([values["labels"], values["settings"]]):
+    held = [row.labels, asdict(BankSettings(**row.settings))]  # a setting that came later is as it was without
+    if json.dumps(held) == json.dumps([values["labels"], values["settings"]]):
         return _bank(row), False, log.head(connection)
     connection.execute(update(banks).where(banks.c.bank_key == row.bank_key).values(updated_at=at, **values))
     version = log.record(connection, ChangeKind.BANK_PUT, bank_key=row.bank_key, at=at)
@@ -54,6 +55,11 @@ def put(
 
 def get(connection: Connection, name: str) -> Bank:
     return _bank(_known(connection, name))
+
+
+def key_and_bank(connection: Connection, name: str) -> tuple[int, Bank]:
+    row = _known(connection, name)
+    return int(row.bank_key), _bank(row)
 
 
 def key_of(connection: Connection, name: str) -> int:

@@ -28,6 +28,7 @@ from index.catalog.originals import OriginalTable
 from index.catalog.quarantines import QuarantineTable
 from index.catalog.sightings import SightingTable
 from index.catalog.tallies import TallyTable
+from index.catalog.tiling import TileTable
 from index.changes import Changes, LogState
 from index.job_records import Progress
 from index.records import (
@@ -85,6 +86,7 @@ class Catalog:
         self.figures = FigureTable(database)
         self.feedback = FeedbackTable(database, clock)
         self.quarantines = QuarantineTable(database, clock)
+        self.tiles = TileTable(database, clock)
         self.moves = SpaceMoves(database, clock)
         """Moving from one space to another."""
 
@@ -312,8 +314,18 @@ class Catalog:
         Raises:
             UnknownBank: there is none of that name.
         """
+        return self.bank_knowing(bank, digests)[1]
+
+    def bank_knowing(self, bank: str, digests: Collection[str]) -> tuple[Bank, set[str]]:
+        """
+        The bank, and which of these bytes it holds, disabled items included.
+
+        Raises:
+            UnknownBank: there is none of that name.
+        """
         with self._database.reading() as connection:
-            return set(item_rows.by_sha256(connection, bank_rows.key_of(connection, bank), digests))
+            key, found = bank_rows.key_and_bank(connection, bank)
+            return found, set(item_rows.by_sha256(connection, key, digests))
 
     def item_by_sha256(self, bank: str, digest: str) -> Item | None:
         """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, not_, select, tuple_, update
+from sqlalchemy import Connection, Select, Subquery, delete, func, insert, not_, select, tuple_, update
 
 from index.audit import AuditAction
 from index.catalog import audit, duties, events, log
@@ -13,7 +13,7 @@ from index.catalog.banks import of_removed_bank
 from index.catalog.database import Database
 from index.catalog.duties import Step
 from index.catalog.incident_tables import incident_banks, incidents, item_tallies, quarantines, tallies
-from index.catalog.tables import ChangeKind, banks, items
+from index.catalog.tables import ChangeKind, banks, embeddings, items
 from index.catalog.tallies import Means
 from index.events import EventKind
 from index.incident_records import IncidentState
@@ -31,7 +31,8 @@ class Rush:
     """What an item matched lately."""
 
     item_key: int
-    frames: int
+    rows: int
+    """Embeddings of it, in the space that has most: each is one more chance to be near to."""
     uploads: int
     """Said to be copies of it."""
     unconfirmed: int
@@ -145,9 +146,11 @@ def _rushes(connection: Connection, since: datetime, least: int) -> list[Rush]:
         .having(func.sum(item_tallies.c.unconfirmed) >= least)
         .subquery()
     )
+    rows = _rows_of(select(counted.c.item_key))
     query = (
-        select(counted, items.c.frames, quarantines.c.accepted, incidents.c.state)
+        select(counted, rows.c.rows, quarantines.c.accepted, incidents.c.state)
         .join(items, items.c.item_key == counted.c.item_key)
+        .join(rows, rows.c.item_key == counted.c.item_key, isouter=True)
         .join(quarantines, quarantines.c.item_key == items.c.item_key, isouter=True)
         .join(incident_banks, incident_banks.c.bank_key == items.c.bank_key, isouter=True)
         .join(incidents, incidents.c.incident_key == incident_banks.c.incident_key, isouter=True)
@@ -160,7 +163,7 @@ def _rushes(connection: Connection, since: datetime, least: int) -> list[Rush]:
     return [
         Rush(
             item_key=row.item_key,
-            frames=row.frames,
+            rows=int(row.rows or 0),
             uploads=int(row.uploads),
             unconfirmed=int(row.unconfirmed),
             accepted=row.accepted or 0,
@@ -168,6 +171,14 @@ def _rushes(connection: Connection, since: datetime, least: int) -> list[Rush]:
         )
         for row in connection.execute(query)
     ]
+
+
+def _rows_of(item_keys: Select[tuple[int]]) -> Subquery:
+    """How many embeddings each of these items has, in the space that has most."""
+    columns = embeddings.c.item_key, func.sum(embeddings.c.views).label("rows")
+    of_items = select(*columns).where(embeddings.c.item_key.in_(item_keys))
+    each = of_items.group_by(embeddings.c.item_key, embeddings.c.space_key).subquery()
+    return select(each.c.item_key, func.max(each.c.rows).label("rows")).group_by(each.c.item_key).subquery()
 
 
 def _asked(connection: Connection, since: datetime) -> int:

@@ -31,7 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration, which these tables describe."""
 
 
@@ -43,7 +43,7 @@ class ChangeKind(StrEnum):
     ITEM_LABELS = "item_labels"
     ITEM_DELETED = "item_deleted"
     ITEM_EMBEDDED = "item_embedded"
-    """An item that was there before has embeddings in one more space."""
+    """An item that was there before has embeddings in one more space, or others in one."""
     SPACE_STATE = "space_state"
     """A space is served in another way, or not any more."""
     INCIDENT = "incident"
@@ -181,6 +181,8 @@ embeddings = Table(
     Column("space_key", Integer, ForeignKey("spaces.space_key"), primary_key=True),
     Column("views", Integer, nullable=False),
     Column("vectors", LargeBinary, nullable=False),  # (views, dim) float16, little-endian
+    Column("tiles", Integer, nullable=False, server_default="0"),  # the bank's setting that they were made by
+    Column("tile_views", Integer, nullable=False, server_default="0"),  # how many of the views, the last, are of tiles
     ForeignKeyConstraint(["item_key", "frame_no"], ["frames.item_key", "frames.frame_no"], ondelete="CASCADE"),
 )
 

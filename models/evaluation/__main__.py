@@ -35,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--originals", type=int, default=300)
     one.add_argument("--threshold-edits", type=int, default=8)
     one.add_argument("--unknown-edits", type=int, help="of each photograph that is not banked; all without")
+    one.add_argument(
+        "--tiles", type=int, action="append", choices=(4, 9), default=[], help="bank so many besides, and measure again"
+    )
     one.add_argument("--output", type=Path, required=True, help="report.json, report.md and report.html go here")
     two = commands.add_parser("calibrate")
     two.add_argument("--photos", type=Path, required=True)
@@ -96,6 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
         originals=told.originals,
         threshold_edits=told.threshold_edits,
         unknown_edits=told.unknown_edits,
+        tiles=tuple(told.tiles),
     )
     report = evaluate(options, models, _Ticker())
     told.output.mkdir(parents=True, exist_ok=True)

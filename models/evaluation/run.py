@@ -11,28 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from models.embedder import Embedder
 from models.evaluation import queries
 from models.evaluation.cases import Case, worst_cases
+from models.evaluation.compared import Named, compared
 from models.evaluation.edits.kinds import Edit
 from models.evaluation.edits.registry import EDITS, named
 from models.evaluation.errors import TooFewPictures, UnknownEdit
 from models.evaluation.measure import Answers, Asked, SystemReport, measure
-from models.evaluation.network_embedder import untrained
 from models.evaluation.pictures import SAME_PDQ, Folder, Picture, Tick, read_folder, signs
 from models.evaluation.queries import Queries
 from models.evaluation.roles import Roles, drawn
 from models.evaluation.systems import (
-    DihedralPdqSystem,
     EmbeddingSystem,
-    PdqSystem,
-    PerceptualHashSystem,
     System,
 )
-from models.evaluation.verified import AutomaticSystem, Eye, VerifiedSystem
-from models.features import EXTRACTOR
-
-UNTRAINED_WIDTH = 32
+from models.evaluation.tiled import TiledSystem, banks_tiles
+from models.evaluation.verified import AutomaticSystem, VerifiedSystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +41,7 @@ class EvaluationOptions:
         threshold_edits: innocent queries made of each threshold photograph, beside itself.
         unknown_edits: edits of each photograph that is not banked, others for each; all of them without.
         edits: names of the edits; all of them without.
+        tiles: numbers of tiles; each model is measured again with so many of each picture banked beside the whole.
         baselines: whether perceptual hashes and the untrained network are measured as well.
         rounds: of the bootstrap.
         seed: of roles and bootstrap.
@@ -60,6 +55,7 @@ class EvaluationOptions:
     threshold_edits: int = 8
     unknown_edits: int | None = None
     edits: tuple[str, ...] | None = None
+    tiles: tuple[int, ...] = ()
     baselines: bool = True
     rounds: int = 300
     seed: int = 0
@@ -92,6 +88,7 @@ class Report:
         misses: the worst misses of the first system.
         false_matches: its worst false matches.
         copies: names of pictures that are copies of each other.
+        rows: how many embeddings were banked, by the systems that bank tiles.
         looked: of the unknown and of copies, the share of queries that `auto` looks closer at, by system.
         seconds: what it took.
     """
@@ -104,11 +101,11 @@ class Report:
     misses: tuple[Case, ...]
     false_matches: tuple[Case, ...]
     copies: tuple[tuple[str, ...], ...]
+    rows: dict[str, int]
     looked: dict[str, dict[str, float]]
     seconds: float
 
 
-Named = tuple[str, Embedder]
 _QUIET: Tick = lambda _what, _done, _total: None  # noqa: E731
 
 
@@ -145,6 +142,11 @@ def evaluate(options: EvaluationOptions, models: Sequence[Named], tick: Tick = _
         misses=cases[0],
         false_matches=cases[1],
         copies=had.folder.copies,
+        rows={
+            system.name: sum(len(rows) for rows in had.bank[system.name])
+            for system in had.systems
+            if isinstance(system, TiledSystem)
+        },
         looked={system.name: _looked(system, had) for system in had.systems if isinstance(system, AutomaticSystem)},
         seconds=time.monotonic() - started,
     )
@@ -164,6 +166,8 @@ class _Gathered:
     negatives: Queries
     innocent: Queries
     alike: Queries | None
+    alike_banked: dict[str, list[Any]]
+    """Of the systems that bank more of a picture than a query tells."""
 
     @property
     def asked(self) -> Asked:
@@ -197,10 +201,11 @@ def _gathered(options: EvaluationOptions, models: Sequence[Named], tick: Tick) -
     folder = read_folder(options.photos, tick)
     roles = drawn(folder.pictures, options.bank, options.originals, options.seed)
     judged, spare = _threshold_pictures(options, roles, folder, tick)
-    systems = _systems(models, options.baselines)
+    systems = compared(models, options.tiles, baselines=options.baselines)
     lend, lend_spare = queries.lender(judged), queries.lender(spare)
     known = roles.bank[: roles.originals]
     some = options.threshold_edits
+    alike, alike_banked = _lookalikes(options, systems, lend, tick)
     return _Gathered(
         edits=edits,
         folder=folder,
@@ -220,7 +225,8 @@ def _gathered(options: EvaluationOptions, models: Sequence[Named], tick: Tick) -
             plain=False,
         ),
         innocent=queries.ask_some(spare, edits, systems, lend_spare, some=some, tick=tick, label="setting thresholds"),
-        alike=_lookalikes(options, systems, lend, tick),
+        alike=alike,
+        alike_banked=alike_banked,
     )
 
 
@@ -229,23 +235,6 @@ def _edits(names: tuple[str, ...] | None) -> tuple[Edit, ...]:
         return EDITS if names is None else named(names)
     except KeyError as error:
         raise UnknownEdit(f"no such edit: {error.args[0]}") from error
-
-
-def _systems(models: Sequence[Named], baselines: bool) -> list[System]:  # noqa: FBT001
-    systems: list[System] = []
-    for name, embedder in models:
-        record = embedder.space.calibration
-        descriptor = EmbeddingSystem(name, embedder, record.normalisation if record else None)
-        systems.append(descriptor)
-        weighing = embedder.space.verification
-        if weighing is not None and weighing.extractor == EXTRACTOR:
-            eye = Eye(descriptor)
-            systems.append(VerifiedSystem(f"{name} + verification", eye, weighing))
-            systems.append(AutomaticSystem(f"{name} + verification, auto", eye, weighing))
-    if baselines:
-        systems += [PdqSystem(), DihedralPdqSystem(), PerceptualHashSystem()]
-        systems.append(EmbeddingSystem("untrained", untrained(UNTRAINED_WIDTH, 96)))
-    return systems
 
 
 def _threshold_pictures(
@@ -272,11 +261,14 @@ def _without_copies(pictures: tuple[Picture, ...], others: tuple[Picture, ...]) 
 
 def _lookalikes(
     options: EvaluationOptions, systems: Sequence[System], lend: Callable[..., Any], tick: Tick
-) -> Queries | None:
+) -> tuple[Queries | None, dict[str, list[Any]]]:
+    """As they are asked about, and banked where what is banked cannot be had of what is asked."""
     if options.lookalikes is None:
-        return None
+        return None, {}
     folder = read_folder(options.lookalikes, tick)
-    return queries.ask(folder.pictures, (), systems, lend, tick=tick, label="asking about look-alikes")
+    asked = queries.ask(folder.pictures, (), systems, lend, tick=tick, label="asking about look-alikes")
+    tiled = [system for system in systems if banks_tiles(system)]
+    return asked, queries.bank(folder.pictures, tiled, tick) if tiled else {}
 
 
 def _answers(system: System, had: _Gathered) -> Answers:
@@ -287,7 +279,8 @@ def _answers(system: System, had: _Gathered) -> Answers:
     best = np.zeros(0)
     if had.alike is not None:
         rows = had.alike.signatures[system.name]
-        scores = system.scores(rows, system.as_banked(rows))
+        held = had.alike_banked.get(system.name) or system.as_banked(rows)
+        scores = system.scores(rows, held)
         np.fill_diagonal(scores, -np.inf)
         best = scores.max(axis=1).astype(np.float64)
     return Answers(positives, negatives, innocent.max(axis=1).astype(np.float64), best)
@@ -300,9 +293,11 @@ def _fixed(system: System, models: Sequence[Named]) -> dict[str, float]:
     if isinstance(system, VerifiedSystem):
         weighing = system.record
         return {"variant": weighing.strength_at(weighing.variant), "related": weighing.strength_at(weighing.related)}
-    for name, embedder in models:
+    if not isinstance(system, EmbeddingSystem):
+        return {}
+    for _, embedder in models:
         record = embedder.space.calibration
-        if name == system.name and record is not None and record.embedder_id == embedder.space.embedder_id:
+        if embedder is system.embedder and record is not None and record.embedder_id == embedder.space.embedder_id:
             return {"variant": record.variant.score, "related": record.related.score}
     return {}
 

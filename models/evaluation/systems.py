@@ -58,14 +58,24 @@ class EmbeddingSystem:
         self._embedder = embedder
         self._normalisation = normalisation
         self._last: tuple[Any, list[Any]] = (None, [])
+        self._last_banked: tuple[Any, list[Any]] = (None, [])
 
     @property
     def embedder(self) -> Embedder:
         """That turns pictures into rows."""
         return self._embedder
 
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """What is taken off each query's scores."""
+        return self._normalisation
+
     def banked(self, frames: Sequence[DecodedFrame]) -> list[Any]:
-        return self._embedded([self._embedder.reference_views(frame.pixels) for frame in frames])
+        """Asked for the same frames again, it gives the same answer: see `asked`."""
+        if self._last_banked[0] is not frames:
+            views = [self._embedder.reference_views(frame.pixels) for frame in frames]
+            self._last_banked = frames, self._embedded(views)
+        return list(self._last_banked[1])
 
     def asked(self, frames: Sequence[DecodedFrame]) -> list[Any]:
         """Asked about the same frames again, as by a system that builds on this one, it gives the same answer."""

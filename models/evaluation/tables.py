@@ -25,6 +25,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "options": options,
         "counts": dataclasses.asdict(report.counts),
         "edits": edits,
+        "rows": report.rows,
         "looked": report.looked,
         "systems": [dataclasses.asdict(system) for system in report.systems],
     }
@@ -50,6 +51,7 @@ def to_markdown(report: Report) -> str:
         "",
         *_fixed(report),
         "",
+        *(f"{name}: {rows} embeddings banked of {counts.bank} pictures.\n" for name, rows in report.rows.items()),
         *(
             f"{name} looks closer at {shares['unknown']:.3f} of the unknown and {shares['copies']:.3f} of the copies.\n"
             for name, shares in report.looked.items()

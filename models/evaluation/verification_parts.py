@@ -176,4 +176,4 @@ class _Watching(VerifiedSystem):
 
     def __init__(self, eye: Eye) -> None:
         self.name = "watching"
-        self._eye = eye
+        self.eye = eye

@@ -47,12 +47,14 @@ class Looked:
         distances: PDQ distances, shape (queries, bank).
         locations: of each query, what came of each candidate that was looked at, by its place in the bank.
         low_texture: shape (queries, bank), whether a look at the pair says little.
+        rows: how many embeddings the queries were compared with; more than one of a picture where views were banked.
     """
 
     scores: Scores
     distances: NDArray[np.int16]
     locations: tuple[dict[int, Location | None], ...]
     low_texture: NDArray[np.bool_]
+    rows: int
 
     def evidence(self, query: int, candidate: int) -> Evidence:
         """All that is known of a pair."""
@@ -126,7 +128,8 @@ class Eye:
             locations.append(dict(zip(chosen, found, strict=True)))
         few = np.array([one.features.low_texture for one in queries])
         none = np.array([one.features.low_texture for one in bank])
-        return Looked(scores, distances, tuple(locations), few[:, None] | none[None])
+        rows = sum(len(one.rows) for one in bank)
+        return Looked(scores, distances, tuple(locations), few[:, None] | none[None], rows)
 
 
 def candidates(scores: NDArray[np.float32], distances: NDArray[np.int16]) -> list[int]:
@@ -156,27 +159,27 @@ class VerifiedSystem:
         self.name = name
         self.fixed_threshold: float | None = None
         self.record = record
-        self._eye = eye
+        self.eye = eye
 
     def banked(self, frames: Sequence[DecodedFrame]) -> list[Any]:
-        return self._eye.banked(frames)
+        return self.eye.banked(frames)
 
     def asked(self, frames: Sequence[DecodedFrame]) -> list[Any]:
-        return self._eye.asked(frames)
+        return self.eye.asked(frames)
 
     def as_banked(self, queries: Sequence[Any]) -> list[Any]:
         """The same, but for embeddings of the whole picture alone."""
-        return self._eye.as_banked(queries)
+        return self.eye.as_banked(queries)
 
     def scores(self, queries: Sequence[Any], bank: Sequence[Any]) -> Scores:
-        return logits(self.record, self._eye.looked(queries, bank))
+        return logits(self.record, self.eye.looked(queries, bank))
 
 
 class AutomaticSystem(VerifiedSystem):
     """The same as a service does it by default: the clearly near and the clearly far are not looked at."""
 
     def scores(self, queries: Sequence[Any], bank: Sequence[Any]) -> Scores:
-        looked = self._eye.looked(queries, bank)
+        looked = self.eye.looked(queries, bank)
         strengths = flat_strengths(self.record, looked).astype(np.float32)
         near = (looked.scores >= self.record.near) | (looked.distances <= SAME_PDQ)
         strengths[near] = STEEPEST
@@ -186,14 +189,13 @@ class AutomaticSystem(VerifiedSystem):
 
     def share_looked(self, queries: Sequence[Any], bank: Sequence[Any]) -> float:
         """The share of queries with any candidate that is looked at."""
-        return len({query for query, _ in self._worth(self._eye.looked(queries, bank))}) / len(queries)
+        return len({query for query, _ in self._worth(self.eye.looked(queries, bank))}) / len(queries)
 
     def _worth(self, looked: Looked) -> Iterator[tuple[int, int]]:
-        frames = looked.scores.shape[1]
         for query, found in enumerate(looked.locations):
             for candidate in found:
                 score, distance = float(looked.scores[query, candidate]), int(looked.distances[query, candidate])
-                if self.record.worth_looking(score, distance, frames):
+                if self.record.worth_looking(score, distance, looked.rows):
                     yield query, candidate
 
 

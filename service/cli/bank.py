@@ -1,4 +1,4 @@
-"""`afterimage bank add` and `afterimage bank list`."""
+"""`afterimage bank add` and `afterimage bank list`; `bank set` is in tiles.py."""
 
 import hashlib
 import time
@@ -19,6 +19,7 @@ from service.cli.options import AtOnceOption, DataDirOption, JsonForTableOption,
 from service.cli.output import Exit, answers, complain, print_json, progress, remarks
 from service.cli.pictures import Found, UnreadableFile, find_pictures, read_picture
 from service.cli.target import Target, UploadRefused, chosen, open_target
+from service.cli.tiles import set_bank
 from service.concurrently import concurrently
 
 
@@ -45,6 +46,7 @@ def commands() -> typer.Typer:
     app = typer.Typer(help="Fill and list banks of known pictures.", no_args_is_help=True)
     app.command("add")(add)
     app.command("list")(list_banks)
+    app.command("set")(set_bank)
     return app
 
 

@@ -26,6 +26,11 @@ PhotosOption = Annotated[
 Tick = Callable[[str, int, int], None]
 
 
+class TileCount(StrEnum):
+    FOUR = "4"
+    NINE = "9"
+
+
 class DeviceName(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
@@ -63,6 +68,10 @@ def evaluate(
     ] = None,
     bank: Annotated[int, typer.Option(min=2, help="How many photographs are banked at most.")] = 1000,
     originals: Annotated[int, typer.Option(min=1, help="How many of them are edited.")] = 300,
+    tiles: Annotated[
+        list[TileCount] | None,
+        typer.Option(help="Measure again with so many parts of each picture banked beside it; may be repeated."),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the report goes.", file_okay=False)
     ] = Path("evaluation"),
@@ -86,7 +95,12 @@ def evaluate(
     _make_writable(output)
     models = [(name, open_embedder(name, Device(device.value))) for name in model or ["bundled"]]
     options = EvaluationOptions(
-        photos=photos, calibration=calibration, lookalikes=lookalikes, bank=bank, originals=originals
+        photos=photos,
+        calibration=calibration,
+        lookalikes=lookalikes,
+        bank=bank,
+        originals=originals,
+        tiles=tuple(int(count) for count in tiles or ()),
     )
     with _ticking(quiet=as_json) as tick:
         report = run(options, models, tick)

@@ -15,6 +15,7 @@ from service.cli.output import Exit, answers, print_json, progress, remarks
 from service.cli.pictures import UnreadableFile, find_pictures, read_picture
 from service.cli.space_places import named, open_spaces
 from service.cli.target import UploadRefused, chosen, service_client
+from service.cli.tiles import fill_tiles
 
 Json = dict[str, Any]
 SpaceArgument = Annotated[
@@ -36,6 +37,7 @@ Move what is banked to another model, while the service goes on answering.
 - `reindex rollback` goes back
 - `reindex drop` deletes what is not needed any more
 - `reindex features` makes what matches are verified with, for items that were banked without it
+- `reindex tiles BANK` brings what a bank holds to the parts of pictures that its settings ask for
 
 New items are embedded by both, from the beginning until one is dropped. Items whose originals were not kept can be
 found in the old space alone: they are listed, and nothing is promoted over them unless told.
@@ -53,6 +55,7 @@ def commands() -> typer.Typer:
     app.command("rollback")(rollback)
     app.command("drop")(drop)
     app.command("features")(fill_features)
+    app.command("tiles")(fill_tiles)
     return app
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,6 +63,9 @@ class Target(Protocol):
             BankPurposeConflict: it exists with another purpose.
         """
 
+    def change_bank(self, name: str, settings: Json) -> Json:
+        """The bank with these settings, and everything else as it was."""
+
     def banks(self) -> list[Json]: ...
 
     def known(self, bank: str, digests: Sequence[str]) -> set[str]:
@@ -100,6 +103,10 @@ class RunningService:
             self._client.put_bank(name, purpose or "harmful")
         else:
             _refuse_another_purpose(name, existing, purpose)
+
+    def change_bank(self, name: str, settings: Json) -> Json:
+        bank = self._client.bank(name)
+        return self._client.put_bank(name, bank["purpose"], bank["labels"], bank["settings"] | settings)
 
     def banks(self) -> list[Json]:
         return list(self._client.banks())
@@ -143,6 +150,14 @@ class LocalService:
             self._runtime.catalog.put_bank(name, Purpose(purpose or "harmful"))
         else:
             _refuse_another_purpose(name, existing, purpose)
+
+    def change_bank(self, name: str, settings: Json) -> Json:
+        from service.schemas import bank_resource
+
+        catalog = self._runtime.catalog
+        bank = catalog.bank(name)
+        changed, _, _ = catalog.put_bank(name, bank.purpose, bank.labels, replace(bank.settings, **settings))
+        return bank_resource(changed).model_dump(mode="json")
 
     def banks(self) -> list[Json]:
         from service.schemas import bank_resource

@@ -45,9 +45,9 @@ class Expectation:
     """What the space that leads expects of innocent uploads."""
 
     rate_of: Callable[[int], float]
-    """The share that reaches the variant threshold, in an index of so many frames."""
+    """The share that reaches the variant threshold, in an index of so many embeddings."""
     frames: int
-    """Of the whole index."""
+    """Of the whole index: tiles of a frame count each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def excess(rush: Rush, asked: int, expectation: Expectation) -> Excess | None:
     if rush.unconfirmed < LEAST:
         return None
     copies = CONFIRMED_INCIDENT_A_COPY if rush.confirmed_incident else UNCONFIRMED_A_COPY
-    by_chance = asked * expectation.rate_of(max(rush.frames, 1))
+    by_chance = asked * expectation.rate_of(max(rush.rows, 1))
     expected = by_chance + copies * (rush.uploads - rush.unconfirmed) + _AS_MUCH_AGAIN * rush.accepted
     probability = float(pdtrc(rush.unconfirmed - 1, expected)) if expected > 0 else 0.0
     if math.isnan(probability) or probability >= FALSE_IN_AN_HOUR / max(expectation.frames, 1):

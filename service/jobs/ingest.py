@@ -1,27 +1,24 @@
 """The job that fills a bank: from folders, shards, manifests and lists of hashes, each content exactly once."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from index.catalog import Catalog
 from index.errors import OriginalBeingRemoved, UnknownBank
 from index.job_records import JobJson, Plan, Progress
-from index.records import Added, ItemKind, Labels, NewFrame, NewItem, Purpose
-from models.perceptual import pdq_from_hex
-from service.ingest import AddOptions, Banker
+from index.records import Added, ItemKind, NewItem, Purpose
+from service.ingest import Banker
 from service.jobs.ledger import Ledger, LinesElsewhere, merge
 from service.jobs.options import IngestOptions, read_options
-from service.jobs.pipeline import Refused, or_refused, outcomes
-from service.jobs.rows import Row, UnusableRow
+from service.jobs.pipeline import Refused, outcomes
+from service.jobs.preparing import Known, Outcome, Prepared, Preparer
+from service.jobs.rows import Row
 from service.jobs.sources import Sources, checked_sources
 from service.jobs.task import Task
-from service.originals import Staged
 
 INGEST: Final = "ingest"
 SKIPPED: Final = "skipped"
@@ -29,33 +26,8 @@ _BATCH_ITEMS: Final = 128
 _BATCH_ROWS: Final = 500
 _BATCH_BYTES: Final = 64 * 1024 * 1024
 _BATCH_S: Final = 2.0
-_HELD_BYTES: Final = 1024 * 1024
 _REMOVAL_S: Final = 600.0
 _LOOK_EVERY_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The bank holds these bytes already; they were not looked at again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """The media of a row; without data where they are too large to be held while others are done."""
-
-    digest: str | None
-    data: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Ready to be banked; of media whose original is kept, that is staged."""
-
-    item: NewItem
-    staged: Staged | None = None
-
-
-Outcome = Prepared | Known | Refused
 
 
 @dataclass(slots=True)
@@ -93,6 +65,7 @@ class Ingest:
         self, *, banker: Banker, catalog: Catalog, threads: int, most_bytes: int, roots: tuple[Path, ...] | None
     ) -> None:
         self._banker = banker
+        self._preparer = Preparer(banker, catalog, threads)
         self._catalog = catalog
         self._threads = threads
         self._most_bytes = most_bytes
@@ -129,7 +102,7 @@ class Ingest:
         length = 0 if task.cursor is None else int(task.cursor[SKIPPED])
 
         def prepare(chunk: Sequence[Row]) -> Sequence[Outcome]:
-            return self._prepared(chunk, task)
+            return self._preparer.prepared(chunk, task)
 
         with (
             _ledger(task, length) as skipped,
@@ -157,40 +130,6 @@ class Ingest:
 
     def _sources(self, task: Task) -> Sources:
         return Sources.of(task.options, self._most_bytes)
-
-    def _prepared(self, chunk: Sequence[Row], task: Task) -> list[Outcome]:
-        """The rows of a chunk one after another, but for one look at which of their bytes the bank holds already."""
-        read = [or_refused(partial(self._read, row), task.stop_if_asked) for row in chunk]
-        digests = {each.digest for each in read if isinstance(each, _Read) and each.digest is not None}
-        known = self._catalog.known_sha256(task.options["bank"], digests) if digests else set()
-        return [self._outcome(row, each, known, task) for row, each in zip(chunk, read, strict=True)]
-
-    def _read(self, row: Row) -> _Read:
-        if row.problem is not None:
-            raise UnusableRow(row.problem)
-        if row.pdq is not None or row.read is None:
-            return _Read(None, None)
-        data = row.read()
-        held = data if len(data) <= _HELD_BYTES else None
-        return _Read(hashlib.sha256(data).hexdigest(), held)
-
-    def _outcome(self, row: Row, read: _Read | Refused, known: set[str], task: Task) -> Outcome:
-        if isinstance(read, Refused):
-            return read
-        if read.digest in known:
-            return Known()
-        labels: Labels = {**task.options["labels"], **row.labels}
-
-        def one() -> Outcome:
-            if row.pdq is not None:
-                return Prepared(signature_of(row, labels))
-            if row.read is None:
-                raise UnusableRow("nothing to read")
-            data = row.read() if read.data is None else read.data
-            item = self._banker.prepare(data, AddOptions(labels=labels, force=task.options["force"]))
-            return Prepared(*self._banker.stage(item, data))
-
-        return or_refused(one, task.stop_if_asked)
 
     def _write(self, task: Task, batch: _Batch, skipped: Ledger) -> None:
         """What became of these rows, and that they are done: at the same instant, or neither."""
@@ -235,19 +174,6 @@ def _ledger(task: Task, length: int) -> Ledger:
         return Ledger(task.folder, SKIPPED, task.part_no, length)
     except LinesElsewhere:
         return Ledger(task.folder, SKIPPED, task.part_no, 0)
-
-
-def signature_of(row: Row, labels: Labels) -> NewItem:
-    """
-    An item of a hash alone. It is named by the hash, so that lists may repeat themselves.
-
-    Raises:
-        BadHash: it is none.
-    """
-    pdq = pdq_from_hex(row.pdq or "")
-    digest = hashlib.sha256(b"afterimage signature pdq " + pdq).hexdigest()
-    frame = NewFrame(position_ms=0, pdq=pdq, pdq_quality=row.pdq_quality)
-    return NewItem(ItemKind.SIGNATURE, [frame], labels=labels, sha256=digest)
 
 
 def _take(batch: _Batch, row: Row, outcome: Outcome, skipped: Ledger) -> None:

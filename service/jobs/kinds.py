@@ -9,8 +9,10 @@ from service.jobs.features import FEATURES, FeatureTools, FillFeatures
 from service.jobs.ingest import INGEST, Ingest
 from service.jobs.kind import JobKind
 from service.jobs.purge import PURGE, Purge
+from service.jobs.reembedding import Reembedder
 from service.jobs.reindex import REINDEX, Reindex, ReindexTools
 from service.jobs.scan import SCAN, Scan
+from service.jobs.tiles import TILES, FillTiles, TileTools
 
 if TYPE_CHECKING:
     from service.runtime import Runtime
@@ -41,6 +43,7 @@ def job_kinds(runtime: "Runtime", roots: tuple[Path, ...] | None) -> Mapping[str
         COMPACT: Compact(runtime.views),
         REINDEX: Reindex(_reindex_tools(runtime), roots),
         PURGE: Purge(catalog),
+        TILES: FillTiles(TileTools(catalog, _reembedder(runtime))),
         FEATURES: FillFeatures(
             FeatureTools(catalog, runtime.decoder, runtime.originals, max(1, settings.cores_for_decoding // 2))
         ),
@@ -60,3 +63,8 @@ def _reindex_tools(runtime: "Runtime") -> ReindexTools:
         at_once=max(1, settings.cores_for_decoding // 2),  # uploads go first
         log=runtime.log,
     )
+
+
+def _reembedder(runtime: "Runtime") -> Reembedder:
+    at_once = max(1, runtime.settings.cores_for_decoding // 2)  # uploads go first
+    return Reembedder(runtime.live_spaces, runtime.decoder, runtime.originals, at_once, runtime.log)

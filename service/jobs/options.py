@@ -75,6 +75,10 @@ class PurgeOptions(Options):
     space: Name
 
 
+class TilesOptions(Options):
+    bank: BankName = Field(description="It is brought to the tiles of its settings.")
+
+
 class NoOptions(Options):
     pass
 
@@ -86,6 +90,7 @@ _DESCRIBED: Final[dict[str, type[Options]]] = {
     "reindex": ReindexOptions,
     "purge": PurgeOptions,
     "features": NoOptions,
+    "tiles": TilesOptions,
 }
 Model = TypeVar("Model", bound=Options)
 

@@ -6,7 +6,7 @@ were there before, from their originals, and ends when the space waits in shadow
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,20 +14,19 @@ from typing import Final, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
-from index.catalog.backfill import Filled
 from index.errors import Conflict, NotFound, WrongStage
 from index.job_records import FINISH, JobJson, Plan
-from index.records import Embeddings, ItemId, KeptItem, SpaceId, SpaceRecord, SpaceStage
+from index.records import SpaceId, SpaceRecord, SpaceStage
 from models.embedder import Embedder
-from models.errors import EmbeddingFailed, MediaError, ModelsError, ModelUnavailable, QueueFull
+from models.errors import ModelsError, ModelUnavailable
 from models.evaluation.calibrating import CalibrationOptions, calibrate, save
 from models.evaluation.errors import EvaluationError
 from models.media.sandbox import Decoder
 from models.openclip import canonical_name, path_in
-from service.concurrently import concurrently
-from service.errors import Fault, OriginalMissing, SourceRefused
+from service.errors import Fault, SourceRefused
 from service.jobs.errors import Cancelled, Hopeless
 from service.jobs.options import ReindexOptions, read_options
+from service.jobs.reembedding import Reembedder
 from service.jobs.rows import Reach
 from service.jobs.task import Task
 from service.originals import OriginalStore
@@ -73,14 +72,6 @@ class ReindexTools:
     log: FilteringBoundLogger
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What came of one item: its rows by frame number, or why there are none."""
-
-    rows: Mapping[int, Embeddings] | None
-    why: str = "embedded"
-
-
 class Reindex:
     """
     The job kind. Options: `model`, `replaces` (a space; the leading one by default), `calibrate_on` (a folder).
@@ -92,6 +83,7 @@ class Reindex:
 
     def __init__(self, tools: ReindexTools, roots: Sequence[Path] | None) -> None:
         self._tools = tools
+        self._reembedder = Reembedder(tools.spaces, tools.decoder, tools.originals, tools.at_once, tools.log)
         self._roots = roots
 
     def checked(self, options: JobJson) -> JobJson:
@@ -180,38 +172,21 @@ class Reindex:
         after = max(after, (task.cursor or {}).get("after", 0))
         while page := moves.lacking(space, after, until, _PAGE):
             task.stop_if_asked()
-            outcomes = self._outcomes(served, page)
+            made = self._reembedder.made(served, page)
+            filled = {item_id: frames for item_id, frames in made.items() if frames is not None}
             after = page[-1].key
-            counts = _counted(outcomes.values())
+            counts = {"embedded": len(filled), "failed": len(page) - len(filled)}
             if task.part_no == FINISH:  # what failed was done, and counted, before
                 counts = {"embedded": counts["embedded"], "late": counts["embedded"]}
             else:
                 counts["done"] = len(page)
             progress = task.progress({"after": after}, **counts)
             try:
-                moves.fill(space, _filled(outcomes), progress)
+                moves.fill(space, filled, progress)
             except WrongStage as error:
                 self._tools.catalog.jobs.cancel(task.job_id)
                 raise Cancelled(str(error)) from error
             task.advanced(progress)
-
-    def _outcomes(self, served: ServedSpace, page: Sequence[KeptItem]) -> dict[ItemId, _Outcome]:
-        outcomes: dict[ItemId, _Outcome] = {}
-        with self._tools.spaces.keeping(served.id):
-            for item, future in concurrently(lambda each: self._embedded(served, each), page, self._tools.at_once):
-                outcomes[item.item_id] = future.result()
-        return outcomes
-
-    def _embedded(self, served: ServedSpace, item: KeptItem) -> _Outcome:
-        try:
-            frames = self._tools.decoder.decode(self._tools.originals.get(item.sha256)).frames
-            if [frame.position_ms for frame in frames] != [frame.position_ms for frame in item.frames]:
-                return _Outcome(None, "failed")  # other frames are looked at by now: they would not be the same item
-            rows = _patiently(lambda: served.batcher.embed_references([frame.pixels for frame in frames]))
-        except (OriginalMissing, MediaError, EmbeddingFailed) as error:
-            self._tools.log.warning("an item cannot be embedded again", item=item.item_id, reason=type(error).__name__)
-            return _Outcome(None, "failed")
-        return _Outcome({held.frame_no: row for held, row in zip(item.frames, rows, strict=True)})
 
     def _opened(self, task: Task, space: SpaceId) -> ServedSpace:
         """
@@ -283,23 +258,3 @@ def _place(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
-
-
-def _patiently(embed: Callable[[], list[Embeddings]]) -> list[Embeddings]:
-    """Uploads go first: where too many wait for the model, the job waits."""
-    while True:
-        try:
-            return embed()
-        except QueueFull:
-            time.sleep(_LOOK_EVERY_S)
-
-
-def _counted(outcomes: Iterable[_Outcome]) -> dict[str, int]:
-    counts = {"embedded": 0, "failed": 0}
-    for outcome in outcomes:
-        counts[outcome.why] += 1
-    return counts
-
-
-def _filled(outcomes: Mapping[ItemId, _Outcome]) -> Filled:
-    return {item_id: outcome.rows for item_id, outcome in outcomes.items() if outcome.rows is not None}

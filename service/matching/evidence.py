@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,7 +209,8 @@ def groups_of(chosen: Collection[BankRule], everything: int) -> list[BankGroup]:
     grouped: dict[tuple[Purpose, BankSettings, str | None], list[BankRule]] = defaultdict(list)
     for rule in chosen:
         incident = None if rule.incident is None else rule.incident.incident_id
-        grouped[(rule.purpose, rule.settings, incident)].append(rule)
+        alike = replace(rule.settings, tiles=0)  # says how it is filled, not how it is searched
+        grouped[(rule.purpose, alike, incident)].append(rule)
     whole = len(grouped) == 1 and len(chosen) == everything
     return [
         BankGroup(None if whole else tuple(rule.name for rule in group), group[0].settings)

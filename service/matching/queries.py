@@ -109,15 +109,18 @@ class Asker:
         )
         return Query(facts, rows_in, hashes, _calibrated(spaces.asked), spaces, tuple(pixels))
 
-    def references(self, frames: Sequence[Frame], deadline: float | None) -> dict[SpaceId, list[Embeddings]]:
+    def references(
+        self, frames: Sequence[Frame], parts: Sequence[Sequence[Frame]], deadline: float | None
+    ) -> dict[SpaceId, list[Embeddings]]:
         """
-        The embeddings of frames that are to be banked, in every space that new items are written to.
+        The embeddings of frames that are to be banked, and of parts of each, in every space that new items are written
+        to.
 
         Raises:
             EmbeddingError, NotReady: as `about_media`.
         """
         with self._spaces.using(self._records()) as current:
-            return {served.id: served.batcher.embed_references(frames, deadline) for served in current.written}
+            return {served.id: served.batcher.embed_references(frames, deadline, parts) for served in current.written}
 
     def about_signature(self, signature: Signature) -> Query:
         """

@@ -99,6 +99,7 @@ def banks_blueprint(catalog: Catalog, views: Views, limits: BodyLimits, descript
             related_score=body.settings.related_score,
             block_on_semantic=body.settings.block_on_semantic,
             shadow=body.settings.shadow,
+            tiles=body.settings.tiles,
         )
         put, created, version = catalog.put_bank(bank, body.purpose, body.labels, rules)
         views.follow()

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from models.framing import boxed
 from models.media.types import Frame
-from models.views import BadViews, View, Views
+from models.views import LEAST_TILE_PX, BadViews, View, Views, tiles
 
 
 @pytest.fixture
@@ -94,3 +94,51 @@ def test_damaged_views_are_refused(tmp_path: Path, damage: str) -> None:
     (tmp_path / "views.json").write_text(damage)
     with pytest.raises(BadViews):
         Views.load(tmp_path)
+
+
+@pytest.fixture
+def busy() -> Image.Image:
+    """Something to see in every part of it."""
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((240, 180), Image.Resampling.NEAREST)
+
+
+def test_four_tiles_are_the_quarters_of_a_frame_and_nine_have_its_middle(busy: Image.Image) -> None:
+    frame = array(busy)
+    quarters = Views(reference=(View.QUARTERS,)).reference_views(frame)
+    assert [np.array_equal(tile, part) for tile, part in zip(tiles(frame, 4), quarters, strict=True)] == [True] * 4
+    nine = tiles(frame, 9)
+    assert {tile.shape for tile in nine} == {(90, 120, 3)}
+    assert np.array_equal(nine[4], frame[45:135, 60:180])
+    assert np.array_equal(nine[8], frame[90:, 120:])
+    assert tiles(frame, 0) == []
+
+
+@pytest.mark.parametrize(("count", "share"), [(4, 0.6), (9, 0.5)])
+def test_every_place_of_a_frame_is_in_a_tile(count: int, share: float, busy: Image.Image) -> None:
+    marks = np.arange(180 * 240).reshape(180, 240, 1) % 251
+    frame = np.concatenate([marks, marks // 2, array(busy)[:, :, :1]], axis=2).astype(np.uint8)
+    sides = {(round(180 * share), round(240 * share), 3)}
+    found = tiles(frame, count)
+    assert {tile.shape for tile in found} == sides
+    assert np.array_equal(found[0][0, 0], frame[0, 0])
+    assert np.array_equal(found[-1][-1, -1], frame[-1, -1])
+
+
+def test_what_shows_too_little_is_no_tile(busy: Image.Image) -> None:
+    sky = Image.new("RGB", (240, 360), (150, 190, 230))
+    sky.paste(busy, (0, 220))
+    assert len(tiles(array(sky), 4)) == 2
+    assert tiles(np.full((300, 300, 3), 90, np.uint8), 9) == []
+    small = array(busy.resize((80, int(LEAST_TILE_PX / 0.6) - 1)))
+    assert tiles(small, 4) == []
+    assert len(tiles(array(busy.resize((80, 2 * LEAST_TILE_PX))), 9)) == 9
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([4, 9]), st.integers(0, 2**32 - 1))
+def test_every_tile_of_any_frame_is_a_frame(height: int, width: int, count: int, seed: int) -> None:
+    frame = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    for tile in tiles(frame, count):
+        assert min(tile.shape[:2]) >= LEAST_TILE_PX
+        assert tile.dtype == np.uint8
+        assert tile.flags["C_CONTIGUOUS"]

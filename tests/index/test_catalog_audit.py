@@ -33,7 +33,7 @@ def since(catalog: Catalog, seq: int) -> list[tuple[str, str, Any]]:
 
 def test_every_change_of_a_bank_is_noted_with_what_was_before(catalog: Catalog) -> None:
     start = catalog.audit.head().seq
-    plain = {"variant_score": None, "related_score": None, "block_on_semantic": False, "shadow": False}
+    plain = {"variant_score": None, "related_score": None, "block_on_semantic": False, "shadow": False, "tiles": 0}
     catalog.put_bank("new", Purpose.HARMFUL, {"a": 1})
     catalog.put_bank("new", Purpose.HARMFUL, {"a": 1}, BankSettings(variant_score=0.9))
     catalog.delete_bank("new")

@@ -39,7 +39,17 @@ from index.incident_records import (
     IncidentThresholds,
     NewIncident,
 )
-from index.records import BankSettings, ItemId, NewItem, Purpose, Quarantine
+from index.records import (
+    BankSettings,
+    Embeddings,
+    FilledFrame,
+    ItemId,
+    NewItem,
+    Purpose,
+    Quarantine,
+    SpaceId,
+    Tiling,
+)
 
 ASSESS = Advance(IncidentState.ASSESSING, "looks real")
 CONFIRM = Advance(IncidentState.CONFIRMED, "criteria met")
@@ -324,6 +334,16 @@ def test_two_organisations_that_call_it_wrong_put_an_item_under_quarantine(
     assert catalog.item("known", disputed.item_id).quarantine is Quarantine.NONE
     (told,) = [event for event in catalog.events.after(0, 50).events if event.kind == EventKind.QUARANTINE]
     assert (told.data["item_id"], told.data["by"]) == (wrong.item_id, "feedback")
+
+
+def test_a_rush_knows_how_many_chances_an_item_has_to_be_near(
+    at_noon: Catalog, picture: Callable[..., NewItem], space: SpaceId, unit_rows: Callable[[int], Embeddings]
+) -> None:
+    item = at_noon.add_item("known", picture()).item
+    at_noon.tallies.add(Tallied({}, [ItemTally(int(item.item_id[:12], 16), HOUR, 40, 40)]))
+    assert at_noon.quarantines.rushes(40).items[0].rows == 1
+    at_noon.tiles.put(space, {item.item_id: {0: FilledFrame(unit_rows(5), Tiling(4, 4))}})
+    assert at_noon.quarantines.rushes(40).items[0].rows == 5
 
 
 def test_a_rush_is_told_by_what_was_counted_lately_and_lifting_accepts_it(

@@ -191,6 +191,7 @@ def test_items_are_found_by_their_bytes(catalog: Catalog, picture: Picture) -> N
     assert two.sha256
     assert none.sha256
     assert catalog.known_sha256("known", [one.sha256, none.sha256]) == {one.sha256}
+    assert catalog.bank_knowing("known", [one.sha256, none.sha256]) == (catalog.bank("known"), {one.sha256})
     assert catalog.item_by_sha256("known", one.sha256) == here
     assert catalog.item_by_sha256("news", two.sha256) is None
     assert catalog.active_items_by_sha256(one.sha256) == (here, there)

@@ -11,6 +11,7 @@ from index.errors import ItemsLeftBehind, SpaceMismatch, SpaceNotOpen, UnknownSp
 from index.records import (
     Agreement,
     Embeddings,
+    FilledFrame,
     Holding,
     ItemKind,
     NewFrame,
@@ -174,7 +175,7 @@ def test_items_are_filled_whole_and_once(
     lacking = [item for after, until in spans for item in moving.moves.lacking(NEW, after, until, 10)]
     assert [item.item_id for item in lacking] == [item.item_id for item in added]
     assert all([frame.frame_no for frame in item.frames] == [0] for item in lacking)
-    filled = {item.item_id: {0: wide_rows(2)} for item in lacking}
+    filled = {item.item_id: {0: FilledFrame(wide_rows(2))} for item in lacking}
     before = moving.version()
     assert moving.moves.fill(NEW, filled) == 5
     assert moving.version() == before + 5
@@ -191,7 +192,7 @@ def test_what_was_removed_while_it_was_embedded_stays_removed(
     item = moving.add_item("known", picture(original_bytes=10)).item
     begun(moving, clock)
     moving.delete_item("known", item.item_id)
-    assert moving.moves.fill(NEW, {item.item_id: {0: wide_rows(1)}}) == 0
+    assert moving.moves.fill(NEW, {item.item_id: {0: FilledFrame(wide_rows(1))}}) == 0
     assert {state.space: state.frames for state in moving.spaces()} == {OLD: 0, NEW: 0}
 
 
@@ -255,7 +256,7 @@ def test_a_dropped_space_is_emptied_in_small_steps_and_can_be_begun_anew(
 ) -> None:
     items = [moving.add_item("known", picture(original_bytes=10)).item for _ in range(5)]
     begun(moving, clock)
-    moving.moves.fill(NEW, {item.item_id: {0: wide_rows(1)} for item in items})
+    moving.moves.fill(NEW, {item.item_id: {0: FilledFrame(wide_rows(1))} for item in items})
     moving.moves.drop(NEW)
     late = picture()
     frame = late.frames[0]
@@ -264,7 +265,7 @@ def test_a_dropped_space_is_emptied_in_small_steps_and_can_be_begun_anew(
     with pytest.raises(SpaceMismatch):
         moving.add_item("known", NewItem(ItemKind.SIGNATURE, [NewFrame(0, None, None, {NEW: wide_rows(1)})]))
     with pytest.raises(WrongStage, match="dropped"):
-        moving.moves.fill(NEW, {items[0].item_id: {0: wide_rows(1)}})
+        moving.moves.fill(NEW, {items[0].item_id: {0: FilledFrame(wide_rows(1))}})
     first = moving.moves.purge(NEW, 2)
     assert [len(first), len(moving.moves.purge(NEW, 2, first[-1])), len(moving.moves.purge(NEW, 2))] == [2, 2, 1]
     assert moving.moves.purge(NEW, 2) == []

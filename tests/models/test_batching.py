@@ -100,6 +100,19 @@ def test_each_frame_gets_the_rows_of_its_views_in_order(model: FakeEmbedder) -> 
     batcher.close()
 
 
+def test_parts_follow_the_views_of_their_frame_and_leave_room_in_the_queue(model: FakeEmbedder) -> None:
+    batcher = Batcher(model, queue_frames=6)
+    parts = [[shade(20 + level), shade(30 + level)][: level % 3] for level in range(5)]
+    rows = batcher.embed_references([shade(level) for level in range(5)], parts=parts)
+    wanted = [[0], [1, 21], [2, 22, 32], [3], [4, 24]]
+    assert len(rows) == 5
+    for found, levels in zip(rows, wanted, strict=True):
+        assert np.array_equal(found, [row_of(level) for level in levels])
+    assert max(len(batch) for batch in model.batches) <= 3
+    assert batcher.embed_references([], parts=[]) == []
+    batcher.close()
+
+
 def test_more_views_than_fit_in_a_batch_come_back_whole(model: FakeEmbedder) -> None:
     batcher = Batcher(model, max_batch=4)
     rows = batcher.embed_references([shade(level) for level in range(11)])

@@ -18,7 +18,7 @@ def test_a_bank_is_made_once_and_changed_after(client: FlaskClient) -> None:
     assert set(bank) == {"bank", "purpose", "labels", "settings", "items", "created_at", "updated_at"}
     assert (bank["labels"], bank["items"]) == ({}, 0)
     scores = {"variant_score": None, "related_score": None}
-    assert bank["settings"] == {**scores, "block_on_semantic": False, "shadow": False}
+    assert bank["settings"] == {**scores, "block_on_semantic": False, "shadow": False, "tiles": 0}
 
 
 def test_a_bank_keeps_its_purpose(client: FlaskClient, make_bank: MakeBank) -> None:

@@ -150,7 +150,7 @@ def test_feedback_that_is_none_is_refused(client: FlaskClient, body: dict[str, A
 
 
 def rush(unconfirmed: int, confirmed: int = 0, **changes: Any) -> Rush:
-    given = {"item_key": 1, "frames": 1, "accepted": 0, "confirmed_incident": False}
+    given = {"item_key": 1, "rows": 1, "accepted": 0, "confirmed_incident": False}
     return Rush(uploads=unconfirmed + confirmed, unconfirmed=unconfirmed, **{**given, **changes})
 
 
@@ -171,7 +171,7 @@ EXPECTED = Expectation(lambda frames: 1e-5 * frames, 10_000)
         (rush(400, confirmed=40, confirmed_incident=True), 100, True),
         (rush(70, accepted=40), 100, False),
         (rush(150, accepted=40), 100, True),
-        (rush(40, frames=300), 10_000, False),
+        (rush(40, rows=300), 10_000, False),
     ],
 )
 def test_an_item_is_over_what_is_expected_only_where_chance_and_its_copies_do_not_explain_it(

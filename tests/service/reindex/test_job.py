@@ -11,7 +11,7 @@ import pytest
 from index.job_records import JobState
 from index.records import SpaceId, SpaceStage
 from service.jobs.kinds import job_kinds
-from service.jobs.runner import Runner
+from service.jobs.runner import Runner, RunnerRules
 from service.settings import Settings
 
 OLD, NEW = SpaceId("old-000000000000"), SpaceId("new-111111111111")
@@ -57,6 +57,38 @@ def test_an_original_that_is_gone_or_broken_is_listed_and_the_others_go_on(
     assert told["progress"]["done"] == told["progress"]["total"] == 4, "what failed is done once"
     assert told["progress"]["counts"] == {"embedded": 2, "failed": 2}
     assert {each["item_id"] for each in told["result"]["not_filled"]} == {ids[1], ids[2]}
+
+
+def test_the_tiles_that_a_bank_wants_are_made_in_the_new_space_too(
+    worker: Worker, jpeg: Jpeg, rebuilt: Rebuilt
+) -> None:
+    worker.bank(jpeg(1))  # before it wants any: the old space has none of it
+    worker.client.put("/v1/banks/known", json={"purpose": "harmful", "settings": {"tiles": 4}})
+    worker.bank(jpeg(2))
+    rebuilt(worker)
+    worker.runtime.views.follow()
+    reading = worker.runtime.views.reading()
+    assert (reading.embeddings_in(OLD), reading.embeddings_in(NEW)) == (1 + 5, 5 + 5)
+    assert worker.runtime.catalog.tiles.coverage("known", NEW).filled == 2
+
+
+def test_tiles_are_made_in_every_space_that_is_kept_and_not_in_one_that_is_given_up_meanwhile(
+    worker: Worker, jpeg: Jpeg, in_shadow: InShadow
+) -> None:
+    worker.bank(jpeg(1))
+    in_shadow(worker)
+    worker.client.put("/v1/banks/known", json={"purpose": "harmful", "settings": {"tiles": 4}})
+    runtime = worker.runtime
+    kinds, jobs = job_kinds(runtime, None), runtime.catalog.jobs
+    job_id = jobs.create("tiles", kinds["tiles"].checked({"bank": "known"})).job_id
+    rules = RunnerRules(attempts=1)
+    Runner(jobs, kinds, runtime.settings.jobs_dir, runtime.log, rules).run_one(job_id)  # its plan
+    assert jobs.get(job_id).progress.total == 2
+    worker.client.delete(f"/v1/spaces/{NEW}")
+    told = worker.work_through(job_id)
+    assert (told["state"], told["result"]["spaces"].keys()) == ("succeeded", {OLD})
+    runtime.views.follow()
+    assert runtime.views.reading().embeddings_in(OLD) == 5
 
 
 def test_a_job_that_is_interrupted_goes_on_where_it_stopped(

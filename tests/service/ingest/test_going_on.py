@@ -1,4 +1,4 @@
-"""Banks are filled from archives: each content once, whatever goes wrong with a row, a worker or a machine."""
+"""A job that is interrupted, cancelled, killed or handed over goes on with everything once."""
 
 import hashlib
 import json
@@ -11,148 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from index.catalog import Catalog
-from index.errors import BankPurposeConflict, CatalogUnavailable, OriginalBeingRemoved
+from index.errors import CatalogUnavailable
 from index.job_records import Job, JobState
-from index.records import ItemKind, Purpose
-from service.errors import InvalidField
 from service.jobs import ingest, sizes
 from service.jobs.ingest import Ingest
 from service.jobs.kinds import job_kinds
-from service.jobs.runner import Runner, RunnerRules
+from service.jobs.runner import Runner
 from service.jobs.task import Task
-from service.matching.matcher import MatchOptions
 from service.owners import new_owner
 from service.runtime import Runtime
 
-HASH = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 TO_KILL = Path(__file__).parent / "jobs_to_kill.py"
 Ingested = Callable[..., Job]
-
-
-def runner_of(service: Runtime, **rules: Any) -> Runner:
-    kinds = job_kinds(service, None)
-    return Runner(service.catalog.jobs, kinds, service.settings.jobs_dir, service.log, RunnerRules(**rules))
-
-
-@pytest.fixture
-def ingested(service: Runtime) -> Ingested:
-    """Does an ingest to its end."""
-
-    def run(*sources: Path, **options: Any) -> Job:
-        wanted = {"bank": "known", "sources": [str(source) for source in sources], **options}
-        kept = job_kinds(service, None)["ingest"].checked(wanted)
-        job = service.catalog.jobs.create("ingest", kept)
-        runner_of(service, attempts=1).work_through(job.job_id)
-        return service.catalog.jobs.get(job.job_id)
-
-    return run
-
-
-@pytest.fixture
-def archive(tmp_path: Path, jpeg: Callable[[int], bytes]) -> Path:
-    """Six pictures, one of them twice, one blank and one broken."""
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    for number in range(6):
-        (folder / f"{number}.jpg").write_bytes(jpeg(number))
-    (folder / "again.jpg").write_bytes(jpeg(3))
-    (folder / "broken.jpg").write_bytes(b"no picture at all")
-    Image.new("RGB", (64, 64), "grey").save(folder / "blank.png")
-    return folder
-
-
-def skipped(service: Runtime, job: Job) -> dict[str, str]:
-    lines = (service.settings.jobs_dir / job.job_id / "skipped.jsonl").read_text().splitlines()
-    found = [json.loads(line) for line in lines]
-    assert len({row["row"] for row in found}) == len(found), "each row is listed once"
-    return {Path(row["row"]).name: row["reason"] for row in found}
-
-
-def test_a_folder_is_banked_and_what_cannot_be_is_listed(service: Runtime, ingested: Ingested, archive: Path) -> None:
-    job = ingested(archive, labels={"from": "the archive"})
-    assert (job.state, job.result) == (
-        JobState.SUCCEEDED, {"added": 6, "known": 1, "skipped": 2, "skipped_file": "skipped.jsonl"},
-    )  # fmt: skip
-    assert job.progress.total == 9
-    assert set(skipped(service, job)) == {"broken.jpg", "blank.png"}
-    items = service.catalog.items("known", 100).items
-    assert {item.sha256 for item in items} == {
-        hashlib.sha256((archive / f"{number}.jpg").read_bytes()).hexdigest() for number in range(6)
-    }
-    assert {item.labels["from"] for item in items} == {"the archive"}
-    assert all(service.originals.exists(item.sha256 or "") for item in items)
-
-
-def test_what_was_ingested_is_found(service: Runtime, ingested: Ingested, archive: Path) -> None:
-    ingested(archive)
-    answer = service.matcher.match((archive / "0.jpg").read_bytes(), MatchOptions())
-    assert (answer.verdict.band, answer.matches[0].bank) == ("exact", "known")
-
-
-def test_the_same_again_adds_nothing_and_decodes_nothing(
-    service: Runtime, ingested: Ingested, archive: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ingested(archive)
-    decode, decoded = service.decoder.decode, []
-    monkeypatch.setattr(service.decoder, "decode", lambda data, _: (decoded.append(data), decode(data))[1])
-    job = ingested(archive)
-    assert (job.result or {})["added"] == 0
-    assert (job.result or {})["known"] == 7
-    assert len(decoded) == 2, "the broken and the blank one"
-
-
-def test_blank_pictures_are_banked_when_that_is_wanted(ingested: Ingested, archive: Path) -> None:
-    assert (ingested(archive, force=True).result or {})["added"] == 7
-
-
-def test_lists_of_hashes_are_banked_once_however_often_they_say_it(
-    service: Runtime, ingested: Ingested, tmp_path: Path
-) -> None:
-    path = tmp_path / "list.csv"
-    path.write_text(f"signal_type,signal_str,tags\npdq,{HASH},a b\npdq,{HASH.upper()},c\npdq,nothing,\nmd5,00,\n")
-    job = ingested(path)
-    assert job.error is None
-    assert (job.result or {}) == {"added": 1, "known": 1, "skipped": 2, "skipped_file": "skipped.jsonl"}
-    assert (ingested(path).result or {})["added"] == 0
-    (item,) = service.catalog.items("known", 10).items
-    assert (item.kind, item.labels, item.original_bytes) == (ItemKind.SIGNATURE, {"tags": "a b"}, None)
-
-
-def test_an_existing_bank_keeps_its_purpose(service: Runtime, ingested: Ingested, archive: Path) -> None:
-    service.catalog.put_bank("known", Purpose.PUBLIC_INTEREST)
-    assert ingested(archive).state is JobState.SUCCEEDED
-    assert service.catalog.bank("known").purpose is Purpose.PUBLIC_INTEREST
-    job = ingested(archive, purpose="harmful")
-    assert (job.state, "purpose" in (job.error or "")) == (JobState.FAILED, True)
-    assert BankPurposeConflict.__name__ not in (job.error or "")
-
-
-@pytest.mark.parametrize(
-    ("options", "pointer"),
-    [
-        ({"bank": "no such/name"}, "/options/bank"),
-        ({"purpose": "fun"}, "/options/purpose"),
-        ({"force": "yes"}, "/options/force"),
-        ({"labels": 7}, "/options/labels"),
-        ({"sources": []}, "/options/sources"),
-        ({"sources": ["a\0b"]}, "/options/sources/0"),
-        ({"colour": "red"}, "/options/colour"),
-        ({"labels_from": "id"}, "/options/labels_from"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused_with_a_pointer(
-    service: Runtime, archive: Path, options: dict[str, Any], pointer: str
-) -> None:
-    with pytest.raises(InvalidField) as refused:
-        job_kinds(service, None)["ingest"].checked({"bank": "known", "sources": [str(archive)], **options})
-    assert [fault.pointer for fault in refused.value.faults] == [pointer]
+RunnerOf = Callable[..., Runner]
+Skipped = Callable[[Runtime, Job], dict[str, str]]
 
 
 def test_a_part_that_fails_is_tried_again_and_goes_on_where_it_was(
-    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch
+    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf, skipped: Skipped
 ) -> None:
     monkeypatch.setattr(ingest, "_BATCH_ROWS", 2)
     add, calls = service.catalog.add_items, []
@@ -174,7 +52,7 @@ def test_a_part_that_fails_is_tried_again_and_goes_on_where_it_was(
 
 
 def test_a_job_that_cannot_be_done_fails_without_foreign_words_and_is_tried_again_when_told(
-    service: Runtime, ingested: Ingested, archive: Path, monkeypatch: pytest.MonkeyPatch
+    service: Runtime, ingested: Ingested, archive: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(service.catalog, "add_items", lambda *_: (_ for _ in ()).throw(RuntimeError("/a/secret/path")))
@@ -188,7 +66,7 @@ def test_a_job_that_cannot_be_done_fails_without_foreign_words_and_is_tried_agai
 
 
 def test_a_worker_that_stops_hands_over_and_another_goes_on(
-    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch
+    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf
 ) -> None:
     monkeypatch.setattr(ingest, "_BATCH_ROWS", 1)
     kept = job_kinds(service, None)["ingest"].checked({"bank": "known", "sources": [str(archive)]})
@@ -210,7 +88,7 @@ def test_a_worker_that_stops_hands_over_and_another_goes_on(
 
 
 def test_a_cancelled_job_ends_at_its_next_row_and_keeps_what_it_did(
-    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch
+    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf
 ) -> None:
     monkeypatch.setattr(ingest, "_BATCH_ROWS", 1)
     kept = job_kinds(service, None)["ingest"].checked({"bank": "known", "sources": [str(archive)]})
@@ -238,7 +116,9 @@ def test_a_cancelled_job_ends_at_its_next_row_and_keeps_what_it_did(
     assert (ended.state, service.catalog.bank("known").items) == (JobState.CANCELLED, 1)
 
 
-def test_two_workers_share_one_job(service: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_share_one_job(
+    service: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf
+) -> None:
     monkeypatch.setattr(sizes, "_FIRST", 25)
     path = tmp_path / "list.txt"
     path.write_text("".join(f"pdq {number:064x}\n" for number in range(300)))
@@ -298,26 +178,8 @@ def test_a_job_killed_at_its_beginning_middle_and_end_ends_with_everything_once(
     assert len(listed) == len(set(listed)) == 21
 
 
-def test_an_original_that_is_being_removed_is_waited_for(
-    service: Runtime, ingested: Ingested, archive: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The runner of this test tries once; who began a removal may have died over it, minutes ago."""
-    monkeypatch.setattr(ingest, "_LOOK_EVERY_S", 0.0)
-    add, refused = service.catalog.add_items, list[Any]()
-
-    def removing(*arguments: Any) -> Any:
-        if len(refused) < 7:
-            refused.append(arguments)
-            raise OriginalBeingRemoved("It is being deleted.")
-        return add(*arguments)
-
-    monkeypatch.setattr(service.catalog, "add_items", removing)
-    job = ingested(archive)
-    assert (job.state, (job.result or {})["added"]) == (JobState.SUCCEEDED, 6)
-
-
 def test_a_part_begun_on_another_machine_is_gone_on_with(
-    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch
+    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf, skipped: Skipped
 ) -> None:
     monkeypatch.setattr(ingest, "_BATCH_ROWS", 1)
     kept = job_kinds(service, None)["ingest"].checked({"bank": "known", "sources": [str(archive)]})
@@ -341,7 +203,7 @@ def test_a_part_begun_on_another_machine_is_gone_on_with(
 
 
 def test_a_catalog_that_is_away_for_a_moment_ends_no_worker(
-    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch
+    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf
 ) -> None:
     kept = job_kinds(service, None)["ingest"].checked({"bank": "known", "sources": [str(archive)]})
     job = service.catalog.jobs.create("ingest", kept)
@@ -358,7 +220,7 @@ def test_a_catalog_that_is_away_for_a_moment_ends_no_worker(
 
 
 def test_a_cancel_is_heard_within_seconds_however_long_the_lease(
-    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch
+    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf
 ) -> None:
     waited: list[float] = []
 
@@ -374,7 +236,7 @@ def test_a_cancel_is_heard_within_seconds_however_long_the_lease(
 
 
 def test_processes_of_another_container_are_not_taken_for_dead(
-    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch
+    service: Runtime, archive: Path, monkeypatch: pytest.MonkeyPatch, runner_of: RunnerOf
 ) -> None:
     """Containers on one machine may share its name; the numbers of their processes mean nothing to each other."""
     kept = job_kinds(service, None)["ingest"].checked({"bank": "known", "sources": [str(archive)]})

@@ -1,6 +1,6 @@
 """
 Runs one ingest again and again in processes of its own, and kills each at the instant it is told; a test reads what is
-left. `python jobs_to_kill.py FOLDER SOURCE AFTER…`: how many pictures were prepared when it died, each time.
+left. `python jobs_to_kill.py FOLDER SOURCE AFTER…`: how many pictures were decoded when it died, each time.
 """
 
 import hashlib
@@ -10,11 +10,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from index.catalog import Catalog
 from index.records import Added, ItemKind, NewFrame, NewItem
 from models.errors import UnsupportedMedia
+from models.media.types import DecodedFrame, Media
 from service.ingest import AddOptions
 from service.jobs.ingest import Ingest
 from service.jobs.runner import Runner
@@ -30,17 +34,25 @@ class Bytes:
         self._dies_after = dies_after
         self._count = itertools.count(1)
 
-    def prepare(self, data: bytes, options: AddOptions) -> NewItem:
+    def decoded(self, data: bytes, options: AddOptions, digest: str | None = None) -> Media:
+        del options
         if next(self._count) == self._dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
         if data.startswith(b"bad"):
             raise UnsupportedMedia("not a picture")
-        digest = hashlib.sha256(data)
-        frame = NewFrame(0, digest.digest(), 100)
-        return NewItem(ItemKind.IMAGE, [frame], options.labels, digest.hexdigest(), original_bytes=len(data))
+        pixels = np.zeros((1, 1, 3), np.uint8)
+        frame = DecodedFrame(pixels, hashlib.sha256(data).digest(), 100, low_information=False, position_ms=0)
+        return Media("image", "bytes", 1, 1, (frame,), None, digest or hashlib.sha256(data).hexdigest())
+
+    def items_of(self, asked: Sequence[tuple[Media, AddOptions]], tiles: int = 0) -> list[NewItem]:
+        del tiles
+        return [
+            NewItem(ItemKind.IMAGE, [NewFrame(0, media.frames[0].pdq, 100)], options.labels, media.sha256)
+            for media, options in asked
+        ]
 
     def stage(self, item: NewItem, data: bytes) -> tuple[NewItem, Staged]:
-        return item, self._originals.stage(item.sha256 or "", data)
+        return replace(item, original_bytes=len(data)), self._originals.stage(item.sha256 or "", data)
 
     def keep(self, staged: Sequence[Staged]) -> None:
         self._originals.keep(staged)
