@@ -1,10 +1,11 @@
 """
 Pictures a second into a bank, as a ratio to decoding and embedding alone: `python -m benchmarks.ingest`.
 
-Both run in this process with the same decoder children, the same model and the same number of threads, in turn, round
-after round: alone, each picture is read, decoded and embedded, and forgotten; as a job, it is an `ingest` from a folder
-into a new bank of a data directory on this disk, with its plan, its leases and checkpoints, its originals synced and
-its items committed durably. Without `--folder` the pictures are made.
+All run in this process with the same decoder children, the same model and the same number of threads, in turn, round
+after round: alone, each picture is read, decoded and embedded, and forgotten; in eights, a thread embeds as many
+pictures at once as a job does; as a job, it is an `ingest` from a folder into a new bank of a data directory on this
+disk, with its plan, its leases and checkpoints, its originals synced and its items committed durably. Without
+`--folder` the pictures are made.
 """
 
 import argparse
@@ -12,8 +13,8 @@ import hashlib
 import statistics
 import tempfile
 import time
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,7 +25,9 @@ from PIL import Image
 
 from benchmarks.report import print_heading, print_table
 from models.openclip import use_threads
+from service.concurrently import concurrently
 from service.jobs.kinds import job_kinds
+from service.jobs.preparing import TOGETHER
 from service.jobs.runner import Runner
 from service.runtime import Runtime
 from service.settings import load_settings
@@ -73,21 +76,22 @@ def _report(runtime: Runtime, folder: Path, rounds: int) -> None:
     count = sum(1 for _ in folder.iterdir())
     rows, ratios, costs = [], [], []
     for number in range(rounds):
-        ways = [("alone", _alone), ("job", _job)]
+        ways = [("alone", _alone), ("in eights", _in_eights), ("job", _job)]
         took = {name: way(runtime, folder) for name, way in (ways if number % 2 == 0 else reversed(ways))}
-        alone, job = took["alone"], took["job"]
+        alone, eights, job = took["alone"], took["in eights"], took["job"]
         ratios.append(alone.wall_s / job.wall_s)
         costs.append(alone.cpu_s / job.cpu_s)
         speeds = [f"{count / each.wall_s:.1f}" for each in (alone, job)]
-        cpu = [f"{1000 * each.cpu_s / count:.2f}" for each in (alone, job)]
+        cpu = [f"{1000 * each.cpu_s / count:.2f}" for each in (alone, eights, job)]
         rows.append((str(number + 1), *speeds, f"{ratios[-1]:.3f}", *cpu, f"{costs[-1]:.3f}"))
     medians = [f"**{statistics.median(each):.3f}**" for each in (ratios, costs)]
-    rows.append(("median", "", "", medians[0], "", "", medians[1]))
+    rows.append(("median", "", "", medians[0], "", "", "", medians[1]))
     headings = (
         "alone, pictures/s",
         "job, pictures/s",
         "job / alone",
         "alone, CPU ms",
+        "in eights, CPU ms",
         "job, CPU ms",
         "alone / job, CPU",
     )
@@ -100,20 +104,25 @@ def _threads(runtime: Runtime) -> int:
 
 def _alone(runtime: Runtime, folder: Path) -> Took:
     """Read, decoded and embedded by as many threads, at most four times as many pictures under way."""
+    return _looped(runtime, folder, 1)
+
+
+def _in_eights(runtime: Runtime, folder: Path) -> Took:
+    """The same, each thread embedding as many at once as a job does: what is left is what a job is besides."""
+    return _looped(runtime, folder, TOGETHER)
+
+
+def _looped(runtime: Runtime, folder: Path, together: int) -> Took:
     batcher = runtime.spaces[0].batcher
 
-    def one(path: Path) -> None:
-        media = runtime.decoder.decode(path.read_bytes())
-        batcher.embed_references([frame.pixels for frame in media.frames])
+    def some(paths: Sequence[Path]) -> None:
+        media = [runtime.decoder.decode(path.read_bytes()) for path in paths]
+        batcher.embed_references([frame.pixels for each in media for frame in each.frames])
 
-    threads = _threads(runtime)
-    with _Clock() as clock, ThreadPoolExecutor(threads) as pool:
-        under_way: deque[Future[None]] = deque()
-        for path in sorted(folder.iterdir()):
-            under_way.append(pool.submit(one, path))
-            if len(under_way) >= 4 * threads:
-                under_way.popleft().result()
-        for future in under_way:
+    paths = sorted(folder.iterdir())
+    groups = [paths[first : first + together] for first in range(0, len(paths), together)]
+    with _Clock() as clock, closing(concurrently(some, groups, _threads(runtime))) as ended:
+        for _, future in ended:
             future.result()
     return clock.took
 
@@ -141,7 +150,7 @@ def _pictures(folder: Path, options: argparse.Namespace) -> Path:
     """Links to those of the operator, each content once, or seeded ones of soft fields and noise."""
     folder.mkdir(parents=True)
     if options.folder is not None:
-        seen = set()
+        seen: set[str] = set()
         for path in sorted(options.folder.iterdir()):
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             if digest not in seen and len(seen) < options.pictures:
