@@ -339,6 +339,7 @@ def test_two_organisations_that_call_it_wrong_put_an_item_under_quarantine(
 def test_a_rush_knows_how_many_chances_an_item_has_to_be_near(
     at_noon: Catalog, picture: Callable[..., NewItem], space: SpaceId, unit_rows: Callable[[int], Embeddings]
 ) -> None:
+    at_noon.put_bank("known", Purpose.HARMFUL, settings=BankSettings(tiles=4))
     item = at_noon.add_item("known", picture()).item
     at_noon.tallies.add(Tallied({}, [ItemTally(int(item.item_id[:12], 16), HOUR, 40, 40)]))
     assert at_noon.quarantines.rushes(40).items[0].rows == 1
