@@ -25,7 +25,7 @@ from report import print_heading, print_table, quantile
 from index.audit import Actor, AuditAction, Row, acting, digest_of, to_json
 from index.catalog import Catalog
 from index.catalog.audit import append_all
-from index.keys import NewKey, Role, Scope
+from index.records.keys import NewKey, Role, Scope
 from service.errors import NotAuthenticated
 from service.keys.access import ACCESS
 from service.keys.budgets import Budget, Budgets

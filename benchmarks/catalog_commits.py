@@ -19,8 +19,11 @@ import numpy as np
 from report import print_heading, print_table, quantile
 from sqlalchemy import Connection
 
-from index.catalog import Catalog, adding
-from index.records import ItemKind, NewFrame, NewItem, Purpose, SpaceId
+from index.catalog import Catalog
+from index.catalog.banks import adding
+from index.records.banks import Purpose
+from index.records.items import ItemKind, NewFrame, NewItem
+from index.records.spaces import SpaceId
 
 SPACE = SpaceId("benchmark-000000000000")
 DIM = 256

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from index.records import Embeddings
+from index.records.rows import Embeddings
 from models.embedder import Device, Embedder
 from models.evaluation.edits.registry import SINGLE, edited
 from models.evaluation.pictures import LIMITS, SUFFIXES, looked_at

@@ -25,7 +25,7 @@ from report import print_heading, print_table, quantile
 from serving import Serving, serving
 
 from index.catalog import Catalog, events
-from index.events import EventKind, NewEvent
+from index.records.events import EventKind, NewEvent
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from report import print_heading, print_table, quantile
 
-from index import engines
-from index.description import Engine
-from index.gpu import GpuIndex
-from index.records import Embeddings
+from index.engines import ladder
+from index.engines.description import Engine
+from index.engines.gpu import GpuIndex
+from index.records.rows import Embeddings
 
 K = 10
 BLOCK = 50_000
@@ -44,9 +44,9 @@ def main() -> None:
 def _measure(count: int, folder: Path, options: argparse.Namespace) -> None:
     dice = np.random.default_rng(options.seed)
     blocks = (_unit(dice, min(BLOCK, count - start), options.dim) for start in range(0, count, BLOCK))
-    engines.write_rows(folder, blocks, count, options.dim)
-    behind = engines.open_index(folder, engines.build(Engine.FLAT, folder), options.dim)
-    rows = engines.read_rows(folder)
+    ladder.write_rows(folder, blocks, count, options.dim)
+    behind = ladder.open_index(folder, ladder.build(Engine.FLAT, folder), options.dim)
+    rows = ladder.read_rows(folder)
     began = time.perf_counter()
     on_gpu = GpuIndex(rows, torch.device("cuda"), behind)
     print(f"## {count:,} rows of {options.dim}: copied in {time.perf_counter() - began:.2f} s\n")

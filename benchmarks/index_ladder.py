@@ -27,15 +27,15 @@ import faiss
 import numpy as np
 from report import print_heading, print_table, quantile
 
-from index import engines
-from index.cells import CANDIDATES
-from index.description import Engine
-from index.halves import whole
-from index.ivf import IvfIndex
-from index.records import Embeddings
-from index.scan import scan
-from index.tuning import RecallTarget, Setting, hold_out, steps, tune
-from index.vectors import VectorIndex
+from index.engines import ladder
+from index.engines.cells import CANDIDATES
+from index.engines.description import Engine
+from index.engines.halves import whole
+from index.engines.ivf import IvfIndex
+from index.engines.scan import scan
+from index.engines.tuning import RecallTarget, Setting, hold_out, steps, tune
+from index.engines.vectors import VectorIndex
+from index.records.rows import Embeddings
 
 K = 10
 NEAR_A_ROW = 0.4
@@ -80,8 +80,8 @@ def main() -> None:
 
 def _measure(count: int, folder: Path, options: argparse.Namespace) -> None:
     source = _Rows(options.embeddings, options.seed)
-    engines.write_rows(folder, source.blocks(count), count, source.dim)
-    rows = engines.read_rows(folder)
+    ladder.write_rows(folder, source.blocks(count), count, source.dim)
+    rows = ladder.read_rows(folder)
     queries = source.queries(count, options.queries)
     exact = scan(rows, queries, K, None)
     contenders = [each for name in options.engines for each in _contenders(Engine(name), folder, source.dim)]
@@ -158,9 +158,9 @@ class _Rows:
 def _contenders(engine: Engine, folder: Path, dim: int) -> Iterator[Contender]:
     """As it is tuned by default; and, if it is tuned, for the nearest row alone."""
     began = time.perf_counter()
-    description = engines.build(engine, folder)
+    description = ladder.build(engine, folder)
     took = time.perf_counter() - began
-    built = engines.open_index(folder, description, dim)
+    built = ladder.open_index(folder, description, dim)
     name = engine.value if description.engine is engine else f"{engine.value} (became {description.engine.value})"
     settings = ", ".join(f"{key} {value}" for key, value in description.parameters.items())
     print(f"- {name}: {settings or 'no parameters'}", flush=True)

@@ -21,8 +21,12 @@ import numpy as np
 from report import print_heading, print_table, quantile
 
 from index.catalog import Catalog
-from index.records import Embeddings, ItemId, ItemKind, NewFrame, NewItem, Purpose, SpaceId, Version
-from index.views import Views
+from index.records.banks import Purpose
+from index.records.changes import Version
+from index.records.items import ItemId, ItemKind, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.views import Views
 
 SPACE = SpaceId("benchmark-000000000000")
 BATCH = 64

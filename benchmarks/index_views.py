@@ -31,11 +31,14 @@ import psutil
 from report import print_heading, print_table, quantile
 
 from index.catalog import Catalog
-from index.description import Engine
-from index.records import Embeddings, ItemKind, NewFrame, NewItem, Purpose, SpaceId
-from index.snapshots import SnapshotStore
-from index.view import Event, EventKind
-from index.views import ViewOptions, Views
+from index.engines.description import Engine
+from index.records.banks import Purpose
+from index.records.items import ItemKind, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.snapshots import SnapshotStore
+from index.views.view import Event, EventKind
+from index.views.views import ViewOptions, Views
 
 SPACE = SpaceId("benchmark-000000000000")
 BANK = "known"

@@ -31,7 +31,7 @@ from kill_worker import BANKS, DIM, NEW, OLD, Place, work
 from report import print_heading, print_table
 
 from index.catalog import Catalog
-from index.records import Purpose
+from index.records.banks import Purpose
 
 PROCESSES = 3
 LONGEST_S = 0.8

@@ -11,8 +11,8 @@ from kill_worker import BANKS, NEW, OLD, Place, row_of
 from sqlalchemy import text
 
 from index.catalog import Catalog
-from index.records import ItemId, ItemState
-from index.views import Views
+from index.records.items import ItemId, ItemState
+from index.views.views import Views
 
 _SAMPLE = 30
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from index.catalog import Catalog
-from index.catalog import banks as bank_rows
-from index.catalog import sqlite as sqlite_catalog
+from index.catalog.banks import rows as bank_rows
+from index.catalog.storage import sqlite as sqlite_catalog
 from index.errors import Conflict, IndexingError
-from index.records import Embeddings, ItemId, ItemKind, ItemState, NewFrame, NewItem, Purpose, SpaceId
-from index.snapshots import SnapshotStore
-from index.views import ViewOptions, Views
+from index.records.banks import Purpose
+from index.records.items import ItemId, ItemKind, ItemState, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.snapshots import SnapshotStore
+from index.views.views import ViewOptions, Views
 
 DIM = 16
 OLD, NEW = SpaceId("old-000000000000"), SpaceId("new-000000000000")

@@ -17,9 +17,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from report import print_heading, print_table
 
-from index.records import Embeddings, SpaceId
-from index.sighting_records import SightedHashes, SightedRows
-from index.sighting_view import SightingView
+from index.records.rows import Embeddings
+from index.records.sightings import SightedHashes, SightedRows
+from index.records.spaces import SpaceId
+from index.sightings.view import SightingView
 from service.sightings.linking import edges_of
 
 SPACE, DIM = SpaceId("benchmark-1"), 256

@@ -17,7 +17,7 @@ import faiss
 import numpy as np
 from report import print_heading, print_table, quantile
 
-from index.perceptual import PdqIndex
+from index.engines.perceptual import PdqIndex
 
 K = 10
 CHANGED = 0.1

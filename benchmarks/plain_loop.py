@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from index.catalog import Catalog
-from index.records import SpaceId
-from index.views import Views
+from index.records.spaces import SpaceId
+from index.views.views import Views
 from models.embedder import Device
 from models.media.image import decode_image
 from models.media.types import MediaLimits

@@ -25,8 +25,8 @@ from news_pictures import CHANNELS, Channel, as_jpeg, broadcast, imitated, recor
 from PIL import Image, ImageOps
 from report import print_heading, print_table
 
-from index.incident_records import Advance, IncidentState, NewIncident
-from index.records import Purpose
+from index.records.banks import Purpose
+from index.records.incidents import Advance, IncidentState, NewIncident
 from service.matching.asked_banks import BankChoice
 from service.matching.matcher import MatchOptions
 from service.runtime import Runtime

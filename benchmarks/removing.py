@@ -22,7 +22,8 @@ from index_views import SPACE, pictures, rows_of
 from report import print_heading, print_table, quantile
 
 from index.catalog import Catalog
-from index.records import Embeddings, Purpose
+from index.records.banks import Purpose
+from index.records.rows import Embeddings
 
 DIM = 256
 CHUNK = 500

@@ -21,9 +21,13 @@ from report import print_heading, print_table, quantile
 
 from index.catalog import Catalog
 from index.catalog.duties import Step
-from index.records import Embeddings, ItemKind, NewFrame, NewItem, Purpose, SpaceId, Version
-from index.sighting_records import NewSighting, SightedFrame, SightedHashes, SightedRows
-from index.views import Views
+from index.records.banks import Purpose
+from index.records.changes import Version
+from index.records.items import ItemKind, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.sightings import NewSighting, SightedFrame, SightedHashes, SightedRows
+from index.records.spaces import SpaceId
+from index.views.views import Views
 from service.logs import open_log
 from service.metrics import Metrics
 from service.sightings.memory import LINK, SightingMemory

@@ -32,7 +32,9 @@ from report import print_heading, print_table, quantile
 from serving import Serving, serving
 
 from index.catalog import Catalog
-from index.records import ItemKind, NewFrame, NewItem, Purpose, SpaceId
+from index.records.banks import Purpose
+from index.records.items import ItemKind, NewFrame, NewItem
+from index.records.spaces import SpaceId
 from models.openclip import open_embedder
 from service.demonstration.photographs import known_photographs
 from service.settings import cores

@@ -18,7 +18,7 @@ import psutil
 from PIL import Image
 
 from benchmarks.report import print_heading, print_table
-from index.records import BankSettings, Purpose
+from index.records.banks import BankSettings, Purpose
 from models.openclip import use_threads
 from service.jobs.kinds import job_kinds
 from service.jobs.runner import Runner

@@ -23,17 +23,19 @@ import numpy as np
 from report import print_heading, print_table, quantile
 from sqlalchemy import Connection, insert, select, text
 
-from index.catalog import Catalog, cluster_writing
+from index.catalog import Catalog
+from index.catalog.clusters import writing as cluster_writing
 from index.catalog.duties import Step
 from index.catalog.incident_tables import sighting_matches, sightings
+from index.catalog.incidents.tallies import Tallied
 from index.catalog.tables import log_head
-from index.catalog.tallies import Tallied
-from index.cluster_records import Cluster, Clustered, Placed, Seen
-from index.clustering import clustered
-from index.graph import Anchored, Link, Look, Rules
-from index.incident_records import Incident, NewIncident
-from index.records import Purpose, SpaceId
-from index.sighting_records import EdgeRows, NewSighting, SightedFrame
+from index.clusters.clustering import clustered
+from index.clusters.graph import Anchored, Link, Look, Rules
+from index.clusters.records import Cluster, Clustered, Placed, Seen
+from index.records.banks import Purpose
+from index.records.incidents import Incident, NewIncident
+from index.records.sightings import EdgeRows, NewSighting, SightedFrame
+from index.records.spaces import SpaceId
 from service.keys.viewer import Viewer
 from service.variants.lists import Variants, recent_since
 

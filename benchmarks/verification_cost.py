@@ -25,7 +25,7 @@ from report import print_heading, print_table, quantile
 from sqlalchemy import create_engine, func, select
 
 from index.catalog.tables import features
-from index.records import Purpose
+from index.records.banks import Purpose
 from models.evaluation.edits.kinds import Lender
 from models.evaluation.edits.registry import EDITS, edited
 from service.matching.matcher import MatchOptions

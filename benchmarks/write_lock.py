@@ -18,13 +18,14 @@ from pathlib import Path
 from report import print_heading, print_table
 
 from index.catalog import Catalog
-from index.records import Purpose
+from index.records.banks import Purpose
 
 WORK = """
 import sys, threading, time
 import numpy as np
-from index.catalog import Catalog, sqlite
-from index.records import ItemKind, NewFrame, NewItem
+from index.catalog.storage import sqlite
+from index.catalog import Catalog
+from index.records.items import ItemKind, NewFrame, NewItem
 sqlite._LONG_LOG_BYTES, sqlite._SHORTEN_EVERY_S = 0, 0.01
 until = time.monotonic() + float(sys.argv[2])
 source = np.random.default_rng(int(sys.argv[3]))

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from index.incident_records import IncidentId
-from index.records import ItemId
+from index.records.incidents import IncidentId
+from index.records.items import ItemId
 
 _KEY_DIGITS = 12
 _TAG_DIGITS = 16

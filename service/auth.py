@@ -9,7 +9,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from index.audit import Actor, acting
-from index.keys import Key, Role, Scope
+from index.records.keys import Key, Role, Scope
 from service.errors import ScopeMissing, UnknownHost
 from service.inputs import MatchParameters
 from service.keys.access import Access, access_of

@@ -8,18 +8,11 @@ from itertools import islice
 
 from index.audit import actor
 from index.catalog import Catalog
-from index.records import (
-    Added,
-    Embeddings,
-    Idempotency,
-    ItemKind,
-    Labels,
-    NewFrame,
-    NewItem,
-    SpaceId,
-    Tiling,
-)
-from index.views import Views
+from index.records.banks import Labels
+from index.records.items import Added, Idempotency, ItemKind, NewFrame, NewItem, Tiling
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.views import Views
 from models.errors import MediaError
 from models.media.sandbox import Decoder, Precedence
 from models.media.types import DecodedFrame, Media

@@ -23,8 +23,9 @@ from pydantic import (
 from pydantic import model_validator as after_all
 from pydantic_core import ErrorDetails
 
-from index.job_records import JobState
-from index.records import ItemState, Purpose, Quarantine
+from index.records.banks import Purpose
+from index.records.items import ItemState, Quarantine
+from index.records.jobs import JobState
 from service.errors import BadJson, Fault, InvalidField, InvalidParameter, UnknownParameter
 from service.schemas import Band, BankRules, Verify
 

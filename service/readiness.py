@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from index.catalog import Catalog
-from index.views import Views
+from index.views.views import Views
 from models.media.sandbox import Decoder
 from service.errors import NotReady
 from service.matching.evidence import Query

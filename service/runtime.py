@@ -11,8 +11,8 @@ from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
 from index.data_directory import DataDirectory
-from index.records import SpaceRecord
-from index.views import Views
+from index.records.spaces import SpaceRecord
+from index.views.views import Views
 from models.media.sandbox import Decoder
 from models.media.types import Media, MediaLimits
 from models.opencv import use_one_thread

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from index.records import Added, Bank, Item, ItemKind, ItemState, Purpose, Quarantine, Version
+from index.records.banks import Bank, Purpose
+from index.records.changes import Version
+from index.records.items import Added, Item, ItemKind, ItemState, Quarantine
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
-from index.views import Views
+from index.views.views import Views
 from service.logs import where
 from service.metrics import Metrics
 from service.originals import OriginalStore, delete_removed

@@ -6,11 +6,11 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
-from index.description import Engine
-from index.snapshots import SnapshotStore
-from index.tuning import RecallTarget
-from index.view import Event, EventKind
-from index.views import ViewOptions, Views
+from index.engines.description import Engine
+from index.engines.tuning import RecallTarget
+from index.views.snapshots import SnapshotStore
+from index.views.view import Event, EventKind
+from index.views.views import ViewOptions, Views
 from service.logs import where
 from service.metrics import Metrics
 from service.settings import Settings, cores

@@ -20,11 +20,11 @@ from index.audit import (
     canonical,
     digest_of,
 )
-from index.catalog.cursors import cursor_for, number_position
-from index.catalog.database import Database
-from index.catalog.instants import to_us
+from index.catalog.storage.cursors import cursor_for, number_position
+from index.catalog.storage.database import Database
+from index.catalog.storage.instants import to_us
 from index.catalog.tables import audit, log_head
-from index.records import Page
+from index.records.pages import Page
 
 _LIST = "audit"
 _READ_AT_ONCE = 10_000

@@ -20,14 +20,15 @@ from sqlalchemy import update
 from sqlalchemy.engine import make_url
 
 from index.audit import AuditAction
-from index.catalog import audit, dumps
+from index.catalog import audit
 from index.catalog.catalog import Catalog
-from index.catalog.faults import in_our_words
-from index.catalog.migrate import refuse_newer
+from index.catalog.storage import dumps
+from index.catalog.storage.faults import in_our_words
+from index.catalog.storage.migrate import refuse_newer
+from index.catalog.storage.writelock import WriteLock
 from index.catalog.tables import log_head
-from index.catalog.writelock import WriteLock
 from index.errors import BackupRefused
-from index.records import Version
+from index.records.changes import Version
 
 Report = Callable[[int, int], None]
 """Told how much is done, and of how much."""

@@ -6,49 +6,37 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from index.catalog import adding, feed, leases, log, replays
-from index.catalog import banks as bank_rows
-from index.catalog import items as item_rows
-from index.catalog import spaces as space_rows
+from index.catalog import feed, log
 from index.catalog.audit import AuditLog
-from index.catalog.clusters import ClusterTable
-from index.catalog.database import Database
+from index.catalog.banks import adding, replays
+from index.catalog.banks import items as item_rows
+from index.catalog.banks import rows as bank_rows
+from index.catalog.banks.features import FeatureTable
+from index.catalog.banks.originals import OriginalTable
+from index.catalog.banks.tiling import TileTable
+from index.catalog.clusters.clusters import ClusterTable
 from index.catalog.duties import DutyTable
 from index.catalog.events import EventLog
-from index.catalog.features import FeatureTable
-from index.catalog.feedback import FeedbackTable
-from index.catalog.figures import FigureTable
-from index.catalog.incidents import IncidentTable
-from index.catalog.information import CatalogInfo
-from index.catalog.job_table import JobTable
+from index.catalog.incidents.feedback import FeedbackTable
+from index.catalog.incidents.figures import FigureTable
+from index.catalog.incidents.incidents import IncidentTable
+from index.catalog.incidents.quarantines import QuarantineTable
+from index.catalog.incidents.tallies import TallyTable
+from index.catalog.jobs import leases
+from index.catalog.jobs.table import JobTable
 from index.catalog.keys import KeyTable
-from index.catalog.migrate import migrate, revision_of
-from index.catalog.moves import SpaceMoves
-from index.catalog.originals import OriginalTable
-from index.catalog.quarantines import QuarantineTable
-from index.catalog.sightings import SightingTable
-from index.catalog.tallies import TallyTable
-from index.catalog.tiling import TileTable
-from index.changes import Changes, LogState
-from index.job_records import Progress
-from index.records import (
-    Added,
-    Bank,
-    BankSettings,
-    Idempotency,
-    Item,
-    ItemChange,
-    ItemId,
-    ItemState,
-    Labels,
-    NewItem,
-    Page,
-    Purpose,
-    Quarantine,
-    SpaceId,
-    SpaceState,
-    Version,
-)
+from index.catalog.sightings.sightings import SightingTable
+from index.catalog.spaces import rows as space_rows
+from index.catalog.spaces.moves import SpaceMoves
+from index.catalog.storage.database import Database
+from index.catalog.storage.information import CatalogInfo
+from index.catalog.storage.migrate import migrate, revision_of
+from index.records.banks import Bank, BankSettings, Labels, Purpose
+from index.records.changes import Changes, LogState, Version
+from index.records.items import Added, Idempotency, Item, ItemChange, ItemId, ItemState, NewItem, Quarantine
+from index.records.jobs import Progress
+from index.records.pages import Page
+from index.records.spaces import SpaceId, SpaceState
 
 Clock = Callable[[], datetime]
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, or_, select, update
 
-from index.catalog.database import Database
 from index.catalog.incident_tables import duties
+from index.catalog.storage.database import Database
 from index.errors import LeaseLost
 
 _TURN: Final = "turn"

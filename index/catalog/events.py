@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
-from index.catalog.database import Database
 from index.catalog.incident_tables import events, incident_participants, incidents
+from index.catalog.storage.database import Database
 from index.catalog.tables import log_head
-from index.events import Concerned, Event, EventBatch, EventKind, EventQuery, EventSpan, NewEvent
+from index.records.events import Concerned, Event, EventBatch, EventKind, EventQuery, EventSpan, NewEvent
 
 Clock = Callable[[], datetime]
 MOST_EVENTS: Final = 1_000_000

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, not_, or_, select
 
-from index.catalog import banks as bank_rows
 from index.catalog import log
-from index.catalog import spaces as space_rows
+from index.catalog.banks import rows as bank_rows
+from index.catalog.spaces import rows as space_rows
 from index.catalog.tables import ChangeKind, changes, embeddings, frames, items
-from index.changes import Changes, LogState, Origins, PerceptualRows, SemanticRows, joined, no_origins
 from index.identifiers import tags_of
-from index.records import PDQ_BYTES, Embeddings, ItemState, SpaceId, Version
+from index.records.changes import Changes, LogState, Origins, PerceptualRows, SemanticRows, Version, joined, no_origins
+from index.records.items import ItemState
+from index.records.rows import PDQ_BYTES, Embeddings
+from index.records.spaces import SpaceId
 
 _PARTITION = 20_000
 _EMBEDDED = ChangeKind.ITEM_EMBEDDED.value

@@ -173,7 +173,7 @@ clusters = Table(
     Column("cluster_key", Key, primary_key=True, autoincrement=False),  # the first sighting
     Column("cluster_id", String(28), nullable=False),  # its id
     Column("space_key", Integer),  # of the anchors' embeddings; None where there are only hashes
-    Column("anchors", LargeBinary, nullable=False),  # members that hold it together: index/catalog/anchors.py writes it
+    Column("anchors", LargeBinary, nullable=False),  # members that hold it together: see index/clusters/anchors.py
     Column("members", BigInteger, nullable=False),
     Column("matched", BigInteger, nullable=False),  # of these, that match something known
     Column("incident_key", Key),  # the first that a member matched

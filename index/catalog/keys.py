@@ -8,12 +8,12 @@ from sqlalchemy import Connection, Row, Select, func, insert, or_, select, updat
 
 from index.audit import AuditAction
 from index.catalog import audit
-from index.catalog.cursors import cursor_for, number_position
-from index.catalog.database import Database
+from index.catalog.storage.cursors import cursor_for, number_position
+from index.catalog.storage.database import Database
 from index.catalog.tables import keys, log_head, participants
 from index.errors import KeyUnusable, RoleConflict, UnknownKey
-from index.keys import Allowance, Key, KeyId, NewKey, Ring, Role, Scope, Secret
-from index.records import Page
+from index.records.keys import Allowance, Key, KeyId, NewKey, Ring, Role, Scope, Secret
+from index.records.pages import Page
 
 Clock = Callable[[], datetime]
 _LIST = "keys"

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select, update
 
 from index.catalog.tables import ChangeKind, changes, log_head
-from index.records import Version
+from index.records.changes import Version
 
 
 def head(connection: Connection) -> Version:

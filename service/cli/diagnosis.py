@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.errors import DataDirectoryInUse, IndexingError
-from index.records import SpaceStage
+from index.records.spaces import SpaceStage
 from models.errors import ModelsError
 from service.cli.findings import Finding, State
 from service.cli.space_findings import findings_of_space
@@ -17,7 +17,7 @@ from service.errors import NotReady, ServiceError
 from service.settings import Settings, cores
 
 if TYPE_CHECKING:
-    from index.view import LargePart
+    from index.views.view import LargePart
     from service.runtime import Runtime
 
 _LITTLE_ROOM_BYTES = 1 << 30

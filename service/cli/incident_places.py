@@ -101,7 +101,7 @@ class CatalogIncidents:
         self._catalog.incidents.change(known.incident_id, change, before["revision"])
 
     def advance(self, incident_id: str, wish: Mapping[str, Any]) -> Json:
-        from index.incident_records import Advance
+        from index.records.incidents import Advance
         from service.incidents.shapes import TransitionBody, incident_resource
 
         body = _taken(TransitionBody, wish)

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from index.incident_records import IncidentState
+from index.records.incidents import IncidentState
 from service.cli.incident_places import IncidentPlace, open_incidents
 from service.cli.incident_texts import decisions_of, figures_of, minute
 from service.cli.options import DataDirOption, IncidentArgument, JsonOption, UrlOption

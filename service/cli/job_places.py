@@ -9,8 +9,8 @@ from service.cli.target import Place, service_client
 from service.client import Client
 
 if TYPE_CHECKING:
-    from index.catalog.job_table import JobTable
-    from index.job_records import Job
+    from index.catalog.jobs.table import JobTable
+    from index.records.jobs import Job
 
 Json = dict[str, Any]
 

@@ -124,7 +124,7 @@ def _list(skipped: Path | None, count: int) -> None:
 @contextmanager
 def _running(runtime: "Runtime", job_id: str) -> Iterator[None]:
     """A worker for this job alone; stopped at the end, however that comes."""
-    from index.job_records import JobId
+    from index.records.jobs import JobId
     from service.jobs.kinds import job_kinds
     from service.jobs.runner import Runner, RunnerRules
 

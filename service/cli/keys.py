@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from index.keys import KeyId, Role, Scope
+from index.records.keys import KeyId, Role, Scope
 from service.cli.catalogs import open_catalog
 from service.cli.options import DataDirOption, JsonOption, UrlOption
 from service.cli.output import answers, print_json, printable, remarks
@@ -21,7 +21,7 @@ from service.client import Client
 
 if TYPE_CHECKING:
     from index.catalog.keys import KeyTable
-    from index.keys import Key
+    from index.records.keys import Key
     from service.keys.shapes import KeyBody
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

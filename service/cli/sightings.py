@@ -134,7 +134,7 @@ class _OfCatalog:
         self._table = table
 
     def list(self, wanted: _Wanted, limit: int) -> list[Json]:
-        from index.sighting_records import SightingQuery
+        from index.records.sightings import SightingQuery
         from service.sightings.shapes import sighting_resource
 
         query = SightingQuery(

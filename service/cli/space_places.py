@@ -82,12 +82,12 @@ class LocalSpaces:
         return [space.model_dump(mode="json") for space in self._mover.spaces()]
 
     def report(self, space: str) -> Json:
-        from index.records import SpaceId
+        from index.records.spaces import SpaceId
 
         return self._mover.report(SpaceId(space)).model_dump(mode="json")
 
     def move(self, space: str, change: str, how: Mapping[str, bool]) -> Json:
-        from index.records import SpaceId
+        from index.records.spaces import SpaceId
 
         def moved() -> Json:
             if change == "promote":
@@ -101,12 +101,12 @@ class LocalSpaces:
         return _patiently(moved, lambda error: isinstance(error, SpaceNotOpen))
 
     def drop(self, space: str) -> Json:
-        from index.records import SpaceId
+        from index.records.spaces import SpaceId
 
         return self._mover.drop(SpaceId(space)).model_dump(mode="json")
 
     def compare(self, space: str, data: bytes) -> Json:
-        from index.records import SpaceId
+        from index.records.spaces import SpaceId
 
         try:
             return self._mover.compare(SpaceId(space), data, None).model_dump(mode="json")

@@ -139,7 +139,7 @@ class LocalService:
         self._runtime = runtime
 
     def prepare_bank(self, name: str, purpose: str | None) -> None:
-        from index.records import Purpose
+        from index.records.banks import Purpose
         from service.inputs import BANK_NAME, bank_name_fits
 
         if not bank_name_fits(name):

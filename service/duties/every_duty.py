@@ -5,7 +5,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from index.records import SpaceId
+from index.records.spaces import SpaceId
 from service.duties.keeper import Duty, DutyKeeper
 from service.incidents.quarantine import Expectation, WatchItems
 from service.matching.bounds import SpaceBounds

@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from index.catalog.events import EventLog
 from index.errors import CatalogUnavailable
-from index.events import Event
+from index.records.events import Event
 from service.errors import BudgetSpent, NotReady, TooManyStreams
 from service.events.lines import TAG_DIGITS, heartbeat, lines_of, place_of, shown
 from service.events.listeners import Listener, StreamRules

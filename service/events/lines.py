@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from index.events import Event
+from index.records.events import Event
 from service.errors import Fault, InvalidParameter
 
 TAG_DIGITS: Final = 8

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from index.events import Event, EventQuery
+from index.records.events import Event, EventQuery
 from service.keys.viewer import Viewer
 from service.settings import Settings
 

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from index.events import EventKind
+from index.records.events import EventKind
 from service.inputs import Boolean, Parameters, Token
 
 EVENT_MARK: Final = r"^[0-9]{1,18}(-[0-9a-f]{8})?$"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from index.incident_records import Incident, IncidentChange, NewIncident
+from index.records.incidents import Incident, IncidentChange, NewIncident
 from service.incidents.shapes import IncidentBody, IncidentPatch
 from service.incidents.types import IncidentTypes
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from index.feedback_records import Feedback, NewFeedback, Opinion
-from index.records import ItemId
+from index.records.feedback import Feedback, NewFeedback, Opinion
+from index.records.items import ItemId
 from service.incidents.shapes import Prose
 from service.inputs import BankName, Body, ListParameters, Token
 from service.schemas import Shape

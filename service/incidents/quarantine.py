@@ -26,7 +26,7 @@ from typing import Final
 from scipy.special import pdtrc
 
 from index.catalog.duties import Step, Turn
-from index.catalog.quarantines import QuarantineTable, Rush
+from index.catalog.incidents.quarantines import QuarantineTable, Rush
 
 LEAST: Final = 20
 """Fewer than that harm nobody much, and say little."""

@@ -7,9 +7,9 @@ from typing import Final
 
 from pydantic import Field
 
-from index.catalog.figures import Figures, Outcome, TimelineRow
-from index.feedback_records import Opinion, Opinions
-from index.incident_records import Incident, IncidentState
+from index.catalog.incidents.figures import Figures, Outcome, TimelineRow
+from index.records.feedback import Opinion, Opinions
+from index.records.incidents import Incident, IncidentState
 from service.incidents.shapes import TransitionResource
 from service.inputs import Instant, Parameters
 from service.schemas import Shape

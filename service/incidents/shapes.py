@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, StringConstraints
 from pydantic import model_validator as after_all
 
-from index.incident_records import (
+from index.records.incidents import (
     CONFIRMATIONS_NEEDED,
     NEXT_STATES,
     Criterion,

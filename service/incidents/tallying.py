@@ -9,10 +9,10 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from index.catalog.tallies import ItemTally, Means, Tallied, Tally, TallyTable
+from index.catalog.incidents.tallies import ItemTally, Means, Tallied, Tally, TallyTable
 from index.errors import CatalogUnavailable
 from index.identifiers import item_key_of
-from index.reading import Reading
+from index.views.reading import Reading
 from service.logs import where
 from service.matching.policy import Judged, PublicInterest
 from service.matching.verdicts import intended_action, verdict

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from index.incident_records import Criterion
+from index.records.incidents import Criterion
 from service.errors import BadSettings
 from service.inputs import Body, Token
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 from index.errors import UnknownSpace
-from index.job_records import JobJson, Plan
-from index.views import Views
+from index.records.jobs import JobJson, Plan
+from index.views.views import Views
 from service.jobs.options import CompactOptions, read_options
 from service.jobs.task import Task
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from index.catalog import Catalog
-from index.job_records import JobJson, Plan
-from index.records import Item, ItemId, LocalFeatures
+from index.records.items import Item, ItemId, LocalFeatures
+from index.records.jobs import JobJson, Plan
 from models.errors import MediaError
 from models.features import EXTRACTOR
 from models.media.sandbox import Decoder, Precedence

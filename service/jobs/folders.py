@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from index.job_records import JobJson
+from index.records.jobs import JobJson
 from service.jobs.rows import Reach, Row
 from service.jobs.sizes import part_sizes
 from service.picture_files import looks_like_picture

@@ -9,8 +9,9 @@ from typing import Final
 
 from index.catalog import Catalog
 from index.errors import OriginalBeingRemoved, UnknownBank
-from index.job_records import JobJson, Plan, Progress
-from index.records import Added, ItemKind, NewItem, Purpose
+from index.records.banks import Purpose
+from index.records.items import Added, ItemKind, NewItem
+from index.records.jobs import JobJson, Plan, Progress
 from service.ingest import Banker
 from service.jobs.ledger import Ledger, LinesElsewhere, merge
 from service.jobs.options import IngestOptions, read_options

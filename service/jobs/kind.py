@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from index.job_records import JobJson, Plan
+from index.records.jobs import JobJson, Plan
 from service.jobs.task import Task
 
 

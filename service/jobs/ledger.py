@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from index.job_records import FINISH
+from index.records.jobs import FINISH
 from service.jobs.errors import Hopeless
 
 _PIECE = 1024 * 1024

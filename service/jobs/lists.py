@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from index.job_records import JobJson
+from index.records.jobs import JobJson
 from service.jobs.errors import UnusableSource
 from service.jobs.rows import Mapped, Row, UnusableRow, another_type, is_pdq
 from service.jobs.sizes import part_sizes

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from index.job_records import JobJson
+from index.records.jobs import JobJson
 from service.errors import Fault, InvalidField
 from service.inputs import BankName, LabelSet
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from index.job_records import JobJson
+from index.records.jobs import JobJson
 from service.jobs.errors import UnusableSource
 from service.jobs.rows import Mapped, Row
 

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Final
 
 from index.catalog import Catalog
-from index.records import ItemKind, Labels, NewFrame, NewItem
+from index.records.banks import Labels
+from index.records.items import ItemKind, NewFrame, NewItem
 from models.media.sandbox import Precedence
 from models.media.types import Media
 from models.perceptual import pdq_from_hex

@@ -4,8 +4,8 @@ from typing import Final
 
 from index.catalog import Catalog
 from index.errors import WrongStage
-from index.job_records import JobJson, Plan
-from index.records import SpaceId
+from index.records.jobs import JobJson, Plan
+from index.records.spaces import SpaceId
 from service.jobs.errors import Cancelled
 from service.jobs.options import PurgeOptions, read_options
 from service.jobs.task import Task

@@ -7,7 +7,8 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from index.records import Embeddings, FilledFrame, ItemId, KeptItem, Tiling
+from index.records.items import FilledFrame, ItemId, KeptItem, Tiling
+from index.records.rows import Embeddings
 from models.errors import EmbeddingFailed, MediaError, QueueFull
 from models.media.sandbox import Decoder, Precedence
 from models.views import tiles

@@ -15,8 +15,8 @@ from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
 from index.errors import Conflict, NotFound, WrongStage
-from index.job_records import FINISH, JobJson, Plan
-from index.records import SpaceId, SpaceRecord, SpaceStage
+from index.records.jobs import FINISH, JobJson, Plan
+from index.records.spaces import SpaceId, SpaceRecord, SpaceStage
 from models.embedder import Embedder
 from models.errors import ModelsError, ModelUnavailable
 from models.evaluation.calibrating import CalibrationOptions, calibrate, save

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from index.job_records import JobJson
-from index.records import Labels
+from index.records.banks import Labels
+from index.records.jobs import JobJson
 from service.inputs import LabelSet
 from service.schemas import LabelValues
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from index.audit import Actor, acting
-from index.catalog.job_table import JobTable
+from index.catalog.jobs.table import JobTable
 from index.errors import CatalogUnavailable, IndexingError, LeaseLost, NotFound
-from index.job_records import FINISH, PLAN, Claim, JobId
+from index.records.jobs import FINISH, PLAN, Claim, JobId
 from models.errors import ModelsError
 from service.errors import ServiceError
 from service.jobs.errors import Hopeless, Interrupted, ShuttingDown

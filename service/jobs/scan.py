@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from index.catalog import Catalog
-from index.job_records import JobJson, Plan
+from index.records.jobs import JobJson, Plan
 from service.errors import Fault, InvalidField
 from service.jobs.errors import Hopeless
 from service.jobs.ledger import Ledger, merge, missing_parts

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from index.job_records import Job, JobState
+from index.records.jobs import Job, JobState
 from service.schemas import Shape
 
 

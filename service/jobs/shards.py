@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from index.job_records import JobJson
-from index.records import Labels
+from index.records.banks import Labels
+from index.records.jobs import JobJson
 from service.jobs.rows import Mapped, Row, UnusableRow, checked_labels
 from service.picture_files import is_picture_name
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from index.job_records import JobJson, Plan
+from index.records.jobs import JobJson, Plan
 from service.errors import Fault, SourceRefused
 from service.jobs.documents import JsonDocument
 from service.jobs.errors import UnusableSource

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from index.catalog.job_table import JobTable
+from index.catalog.jobs.table import JobTable
 from index.errors import LeaseLost
-from index.job_records import Claim, JobId, JobJson, Lease, Progress, Standing
+from index.records.jobs import Claim, JobId, JobJson, Lease, Progress, Standing
 from service.jobs.errors import Cancelled, HandedOver, Interrupted, ShuttingDown
 
 _ENDS: dict[Standing, type[Interrupted]] = {Standing.CANCELLED: Cancelled, Standing.LOST: HandedOver}

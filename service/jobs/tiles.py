@@ -11,8 +11,9 @@ from typing import Final
 
 from index.catalog import Catalog
 from index.errors import Conflict, NotFound
-from index.job_records import JobJson, Plan, Progress
-from index.records import KeptItem, SpaceId, SpaceStage
+from index.records.items import KeptItem
+from index.records.jobs import JobJson, Plan, Progress
+from index.records.spaces import SpaceId, SpaceStage
 from service.errors import NotReady
 from service.jobs.errors import Hopeless
 from service.jobs.options import TilesOptions, read_options

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from index.keys import Scope
+from index.records.keys import Scope
 
 
 @dataclass(frozen=True, slots=True)

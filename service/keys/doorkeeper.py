@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from index.keys import Key, Scope
+from index.records.keys import Key, Scope
 from service.errors import BudgetSpent, NotAuthenticated, ScopeMissing
 from service.keys.access import Access
 from service.keys.budgets import Budget, Budgets, Standing

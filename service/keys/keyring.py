@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from index.catalog.keys import KeyTable
 from index.errors import CatalogUnavailable
-from index.keys import Key, KeyId, Ring, Secret
+from index.records.keys import Key, KeyId, Ring, Secret
 from service.errors import NotAuthenticated
 from service.logs import where
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
-from index.keys import USUAL_SCOPES, Allowance, Key, NewKey, Role, Scope
+from index.records.keys import USUAL_SCOPES, Allowance, Key, NewKey, Role, Scope
 from service.inputs import Body, Token
 from service.schemas import Shape
 

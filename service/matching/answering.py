@@ -1,6 +1,6 @@
 """From what was judged to what is answered."""
 
-from index.reading import Reading
+from index.views.reading import Reading
 from service.matching.edits import named_edits
 from service.matching.evidence import Query
 from service.matching.policy import PDQ_EXACT_DISTANCE, Judged, SemanticFinding

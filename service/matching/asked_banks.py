@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from index.errors import UnknownBank
-from index.records import BankRule, Purpose
+from index.records.banks import BankRule, Purpose
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from index.records import Embeddings, SpaceId
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
 from service.matching.queries import DefaultThresholds
 from service.spaces.space_set import LiveSpaces
 

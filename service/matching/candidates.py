@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from index.catalog import Catalog
-from index.reading import Reading
-from index.records import BankRule, ItemState
+from index.records.banks import BankRule
+from index.records.items import ItemState
+from index.views.reading import Reading
 from service.matching.evidence import Findings, Query, Wanted, groups_of
 from service.matching.policy import Judged
 from service.matching.stage_clock import StageClock

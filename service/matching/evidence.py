@@ -8,19 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from index.reading import Reading
-from index.records import (
-    BankRule,
-    BankSettings,
-    Embeddings,
-    Item,
-    ItemId,
-    PdqRows,
-    PerceptualHit,
-    Purpose,
-    SemanticHit,
-    SpaceId,
-)
+from index.records.banks import BankRule, BankSettings, Purpose
+from index.records.hits import PerceptualHit, SemanticHit
+from index.records.items import Item, ItemId
+from index.records.rows import Embeddings, PdqRows
+from index.records.spaces import SpaceId
+from index.views.reading import Reading
 from models.media.types import Frame
 from service.matching.policy import (
     PDQ_EXACT_DISTANCE,

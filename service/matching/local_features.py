@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from index.catalog import Catalog
-from index.records import ItemId, LocalFeatures
+from index.records.items import ItemId, LocalFeatures
 from models.features import EXTRACTOR, BadFeatures, Features, extract, from_bytes, to_bytes
 from models.media.types import Frame, Media
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from index.catalog import Catalog
 from index.errors import IndexBehind, UnknownIncident
-from index.reading import Reading
-from index.records import ItemId, Purpose, Version
-from index.sighting_records import SightingId
-from index.views import Views
+from index.records.banks import Purpose
+from index.records.changes import Version
+from index.records.items import ItemId
+from index.records.sightings import SightingId
+from index.views.reading import Reading
+from index.views.views import Views
 from models.errors import DeadlinePassed, MediaError
 from models.media.sandbox import Decoder
 from models.media.types import Media

@@ -10,8 +10,11 @@ near, and no copy. It raises what the score alone would have missed.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from index.incident_records import IncidentState
-from index.records import BankRule, BankSettings, Item, PerceptualHit, Purpose, Quarantine, SemanticHit, SpaceId
+from index.records.banks import BankRule, BankSettings, Purpose
+from index.records.hits import PerceptualHit, SemanticHit
+from index.records.incidents import IncidentState
+from index.records.items import Item, Quarantine
+from index.records.spaces import SpaceId
 from models.calibration import CalibrationRecord
 from models.geometry import Location
 from service.schemas import Band, Reason

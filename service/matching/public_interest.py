@@ -10,7 +10,7 @@ re-upload shows something else there.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from index.records import BankRule, Purpose
+from index.records.banks import BankRule, Purpose
 from models.geometry import Location
 from service.matching.candidates import CandidateFinder, Inquiry
 from service.matching.evidence import Findings, public_interest

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from index.errors import SpaceMismatch
-from index.records import Embeddings, PdqRows, SpaceId
+from index.records.rows import Embeddings, PdqRows
+from index.records.spaces import SpaceId
 from models.errors import BadHash
 from models.media.types import Frame, Media
 from models.perceptual import PDQ_BYTES, pdq_from_hex

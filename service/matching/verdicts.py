@@ -18,8 +18,8 @@ A match with a `public_interest` bank alone suggests nothing. Public interest ca
 
 from collections.abc import Callable, Sequence
 
-from index.incident_records import IncidentRule, IncidentState
-from index.records import Purpose
+from index.records.banks import Purpose
+from index.records.incidents import IncidentRule, IncidentState
 from service.matching.policy import Judged, PublicInterest
 from service.schemas import Action, Band, Reason, Verdict
 

@@ -14,8 +14,9 @@ import numpy as np
 
 import models
 from index.catalog import Catalog
-from index.reading import Reading
-from index.records import ItemId, SpaceId
+from index.records.items import ItemId
+from index.records.spaces import SpaceId
+from index.views.reading import Reading
 from models.calibration import FILE as CALIBRATION_FILE
 from models.calibration import CalibrationRecord
 from models.features import EXTRACTOR, Features, extract_query

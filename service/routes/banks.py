@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from index.catalog import Catalog
 from index.errors import UnknownBank
-from index.records import BankSettings
-from index.views import Views
+from index.records.banks import BankSettings
+from index.views.views import Views
 from service.auth import viewer
 from service.errors import Fault, InvalidParameter
 from service.inputs import BANK_NAME, BankBody, ListParameters, bank_name_fits

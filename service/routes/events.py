@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from index.catalog.events import EventLog
 from index.errors import UnknownIncident
-from index.events import EventQuery
-from index.keys import Scope
+from index.records.events import EventQuery
+from index.records.keys import Scope
 from service.auth import caller_is_admitted, caller_may, key_of_caller, viewer
 from service.connections import CONNECTION, OpenConnection
 from service.events.fan_out import EventHub

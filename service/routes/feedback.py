@@ -5,8 +5,8 @@ from typing import Final
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from index.catalog.feedback import FeedbackTable
-from index.feedback_records import FeedbackQuery
+from index.catalog.incidents.feedback import FeedbackTable
+from index.records.feedback import FeedbackQuery
 from service.auth import organisation, viewer
 from service.incidents.feedback_shapes import FeedbackBody, FeedbackParameters, FeedbackResource, feedback_resource
 from service.openapi import Description, Operation, Reply

@@ -9,9 +9,9 @@ from flask.typing import ResponseReturnValue
 from index.audit import actor
 from index.catalog import Catalog
 from index.errors import UnknownIncident
-from index.incident_records import Advance, Incident, IncidentState
-from index.keys import Scope
-from index.views import Views
+from index.records.incidents import Advance, Incident, IncidentState
+from index.records.keys import Scope
+from index.views.views import Views
 from service.auth import organisation, require, viewer
 from service.errors import Fault, InvalidParameter, MatchHeaderNeeded
 from service.incidents.changing import change_of, new_incident

@@ -7,8 +7,8 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from index.catalog import Catalog
-from index.records import ItemId
-from index.views import Views
+from index.records.items import ItemId
+from index.views.views import Views
 from service.errors import Fault, InvalidParameter
 from service.ingest import AddOptions, Banker
 from service.inputs import AddParameters, ItemPatch, ListParameters, SignatureBody

@@ -7,7 +7,7 @@ from typing import Final
 from flask import Blueprint, Response, send_file
 from flask.typing import ResponseReturnValue
 
-from index.catalog.job_table import JobTable
+from index.catalog.jobs.table import JobTable
 from service.errors import JobFileMissing
 from service.inputs import JobListParameters
 from service.jobs.kind import JobKind

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from index.catalog.keys import KeyTable
 from index.errors import UnknownKey
-from index.keys import KeyId
+from index.records.keys import KeyId
 from service.inputs import ListParameters
 from service.keys.keyring import make_key
 from service.keys.shapes import KEY_ID, IssuedKey, KeyBody, KeyResource, RotationBody, issued_key, key_resource

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
 
-from index.keys import Scope
+from index.records.keys import Scope
 from service.admission import Admission
 from service.auth import caller_may, organisation_of_upload, recording_of, take_queries, viewer
 from service.inputs import EmbeddingsBody, ExplainableParameters, MatchParameters

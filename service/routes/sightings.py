@@ -3,8 +3,8 @@
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from index.catalog.sightings import SightingTable
-from index.sighting_records import SightingQuery
+from index.catalog.sightings.sightings import SightingTable
+from index.records.sightings import SightingQuery
 from service.auth import viewer
 from service.inputs import SightingParameters
 from service.openapi import Description, Operation, Reply

@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 from pydantic import Field
 
-from index.records import SpaceId
+from index.records.spaces import SpaceId
 from service.inputs import Boolean, Parameters
 from service.openapi import Description, Operation, Reply
 from service.routes import described

@@ -7,14 +7,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.changes import Origins
-from index.halves import whole
-from index.hash_store import trusted
+from index.engines.halves import whole
 from index.identifiers import item_id_of
-from index.reading import Reading
-from index.records import BankRule, ItemId, Purpose, SpaceId
-from index.sighting_records import Found, NewMatch
-from index.sighting_view import SightingView
+from index.records.banks import BankRule, Purpose
+from index.records.changes import Origins
+from index.records.items import ItemId
+from index.records.sightings import Found, NewMatch
+from index.records.spaces import SpaceId
+from index.sightings.hash_store import trusted
+from index.sightings.view import SightingView
+from index.views.reading import Reading
 from service.matching.policy import PDQ_EXACT_DISTANCE
 from service.schemas import Band
 from service.sightings.linking import Bounds

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
-from index.catalog.sighting_rows import joined_hashes, joined_rows
-from index.hash_store import trusted
-from index.records import Embeddings, PdqRows, SpaceId
-from index.sighting_records import EdgeRows, SightedHashes, SightedRows
-from index.sighting_view import SightingView
+from index.catalog.sightings.rows import joined_hashes, joined_rows
+from index.records.rows import Embeddings, PdqRows
+from index.records.sightings import EdgeRows, SightedHashes, SightedRows
+from index.records.spaces import SpaceId
+from index.sightings.hash_store import trusted
+from index.sightings.view import SightingView
 from service.matching.policy import PDQ_EXACT_DISTANCE
 from service.metrics import Metrics
 from service.sightings.memory import LINK, SightingMemory

@@ -11,9 +11,9 @@ from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
 from index.catalog.duties import Turn
-from index.records import SpaceId, SpaceStage
-from index.sighting_records import SightedHashes, SightedRows
-from index.sighting_view import SightingView
+from index.records.sightings import SightedHashes, SightedRows
+from index.records.spaces import SpaceId, SpaceStage
+from index.sightings.view import SightingView
 
 LINK = "link"
 """The duty whose cursor says which sightings are held: those that it has linked."""

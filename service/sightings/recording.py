@@ -10,11 +10,13 @@ from typing import Final
 import numpy as np
 from structlog.typing import FilteringBoundLogger
 
-from index.catalog.sightings import SightingTable
+from index.catalog.sightings.sightings import SightingTable
 from index.errors import IndexingError
-from index.incident_records import IncidentRule
-from index.records import Embeddings, SpaceId, Version
-from index.sighting_records import NewMatch, NewSighting, SightedFrame, SightingId
+from index.records.changes import Version
+from index.records.incidents import IncidentRule
+from index.records.rows import Embeddings
+from index.records.sightings import NewMatch, NewSighting, SightedFrame, SightingId
+from index.records.spaces import SpaceId
 from service.logs import where
 from service.matching.evidence import Query, SpaceRows
 from service.matching.policy import Judged

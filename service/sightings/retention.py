@@ -7,7 +7,7 @@ from typing import Final
 
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
-from index.records import SpaceId, SpaceStage
+from index.records.spaces import SpaceId, SpaceStage
 from service.sightings.memory import SightingMemory
 
 _AT_ONCE: Final = 500

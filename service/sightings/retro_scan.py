@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
-from index.incident_records import IncidentState
-from index.reading import Reading
-from index.sighting_records import Found
-from index.sighting_view import SightingView
-from index.views import Views
+from index.records.incidents import IncidentState
+from index.records.sightings import Found
+from index.sightings.view import SightingView
+from index.views.reading import Reading
+from index.views.views import Views
 from service.metrics import Metrics
 from service.sightings.comparing import compared, is_looked_for
 from service.sightings.linking import Batch, Bounds

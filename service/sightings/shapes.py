@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from index.sighting_records import Means, Sighting, SightingDetail, SightingEdge, SightingMatch
+from index.records.sightings import Means, Sighting, SightingDetail, SightingEdge, SightingMatch
 from service.schemas import Action, Band, Reason, Shape
 
 

@@ -5,7 +5,8 @@ from typing import Final
 import numpy as np
 
 from index.catalog import Catalog
-from index.records import Embeddings, SpaceId
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
 from models.calibration import CalibrationRecord
 from models.embedder import Space
 from models.evaluation.calibrating import calibrate_on_traffic

@@ -12,8 +12,8 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
-from index.records import Holding, SpaceId, SpaceRecord, SpaceStage
-from index.views import Views
+from index.records.spaces import Holding, SpaceId, SpaceRecord, SpaceStage
+from index.views.views import Views
 from models.calibration import BadCalibration, CalibrationRecord
 from models.errors import ModelsError
 from service.logs import where

@@ -3,8 +3,9 @@
 from typing import Final
 
 from index.catalog import Catalog
-from index.records import SpaceId, SpaceRecord, Version
-from index.views import Views
+from index.records.changes import Version
+from index.records.spaces import SpaceId, SpaceRecord
+from index.views.views import Views
 from models.media.sandbox import Decoder
 from service.jobs.purge import PURGE
 from service.matching.matcher import MatchOptions

@@ -6,7 +6,7 @@ from functools import partial
 from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
-from index.records import SpaceId, SpaceRecord, SpaceStage
+from index.records.spaces import SpaceId, SpaceRecord, SpaceStage
 from models.batching import Batcher, BatchStats
 from models.embedder import Device, Embedder, EmbedderId
 from models.errors import ModelsError, ModelUnavailable

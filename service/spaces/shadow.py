@@ -13,7 +13,8 @@ from structlog.typing import FilteringBoundLogger
 
 from index.catalog import Catalog
 from index.errors import IndexingError, WrongStage
-from index.records import Agreement, ItemId, SpaceId
+from index.records.items import ItemId
+from index.records.spaces import Agreement, SpaceId
 from models.errors import ModelsError
 from models.media.types import Media
 from service.errors import ServiceError

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from index.records import SpaceStage
+from index.records.spaces import SpaceStage
 from service.schemas import Action, Band, Shape
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from index.records import SpaceId, SpaceRecord, SpaceStage
+from index.records.spaces import SpaceId, SpaceRecord, SpaceStage
 from models.batching import Batcher
 from models.calibration import CalibrationRecord
 from models.embedder import Space

@@ -1,7 +1,7 @@
 """
 Finds clusters among recorded uploads, as they are linked, and tells of what is new.
 
-Clusters are found for sightings in the order in which they came, once each; `index.graph` has the rule.
+Clusters are found for sightings in the order in which they came, once each; `index.clusters.graph` has the rule.
 """
 
 from collections import Counter
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
-from index.catalog.instants import from_us
-from index.catalog.tallies import Means, Tallied, Tally
-from index.cluster_records import Batch, Cluster, Clustered, Novelty
-from index.clustering import clustered
-from index.events import EventKind, NewEvent
-from index.graph import Look, Rules
-from index.records import Embeddings, SpaceId
+from index.catalog.incidents.tallies import Means, Tallied, Tally
+from index.catalog.storage.instants import from_us
+from index.clusters.clustering import clustered
+from index.clusters.graph import Look, Rules
+from index.clusters.records import Batch, Cluster, Clustered, Novelty
+from index.records.events import EventKind, NewEvent
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
 from service.metrics import Metrics
 from service.schemas import Action, Band
 from service.sightings.memory import LINK

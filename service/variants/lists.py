@@ -9,13 +9,14 @@ from typing import Final
 import numpy as np
 
 from index.catalog import Catalog
-from index.catalog.cursors import cursor_for, text_position
-from index.catalog.instants import from_us
-from index.cluster_records import ClusterFacts, Group
+from index.catalog.storage.cursors import cursor_for, text_position
+from index.catalog.storage.instants import from_us
+from index.clusters.graph import cut
+from index.clusters.records import ClusterFacts, Group
 from index.errors import BadCursor, UnknownSighting
-from index.graph import cut
-from index.incident_records import Incident
-from index.records import Added, Labels, Purpose
+from index.records.banks import Labels, Purpose
+from index.records.incidents import Incident
+from index.records.items import Added
 from service.errors import Fault, InvalidField
 from service.keys.viewer import Viewer
 from service.variants.clustering import CLUSTER

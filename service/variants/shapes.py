@@ -5,9 +5,9 @@ from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
-from index.catalog.instants import from_us
-from index.cluster_records import ClusterFacts, Outlier, Relative
-from index.graph import SAME_DISTANCE
+from index.catalog.storage.instants import from_us
+from index.clusters.graph import SAME_DISTANCE
+from index.clusters.records import ClusterFacts, Outlier, Relative
 from service.inputs import BankName, Body, Integer, LabelSet, ListParameters, Parameters
 from service.keys.viewer import Viewer
 from service.schemas import Shape

@@ -10,7 +10,7 @@ import pytest
 
 from index.catalog import Catalog
 from index.data_directory import DataDirectory
-from index.records import Purpose
+from index.records.banks import Purpose
 from service.cli.output import Exit
 
 Run = Callable[..., Any]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from index.catalog import Catalog
-from index.records import Version
-from index.sighting_records import NewSighting
+from index.records.changes import Version
+from index.records.sightings import NewSighting
 from service.settings import load_settings
 
 Run = Callable[..., Any]

@@ -12,8 +12,10 @@ import pytest
 
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
-from index.records import Purpose, SpaceId, Version
-from index.sighting_records import EdgeRows, NewSighting, SightedFrame
+from index.records.banks import Purpose
+from index.records.changes import Version
+from index.records.sightings import EdgeRows, NewSighting, SightedFrame
+from index.records.spaces import SpaceId
 from service.cli.events import show
 from service.client import Client, ServiceProblem, ServiceUnreachable
 from service.duties.keeper import DutyKeeper

@@ -12,7 +12,10 @@ from sqlalchemy.engine import make_url
 
 from index.catalog import Catalog
 from index.catalog.tables import metadata
-from index.records import Embeddings, ItemKind, NewFrame, NewItem, Purpose, SpaceId
+from index.records.banks import Purpose
+from index.records.items import ItemKind, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
 
 DIM = 16
 SPACE = SpaceId("test-000000000000")

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from index.catalog import Catalog
-from index.records import Embeddings, ItemId, ItemKind, ItemState, NewFrame, NewItem, SpaceId
-from index.snapshots import SnapshotStore
-from index.views import ViewOptions, Views
+from index.records.items import ItemId, ItemKind, ItemState, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.snapshots import SnapshotStore
+from index.views.views import ViewOptions, Views
 
 DIM = 16
 SPACE = SpaceId("test-000000000000")

@@ -11,9 +11,11 @@ from sqlalchemy import create_engine, text
 from index.catalog import Catalog
 from index.catalog.backup import back_up, restore
 from index.errors import BackupRefused, CatalogTooNew, CatalogUnavailable
-from index.records import NewItem, Purpose, SpaceId
-from index.snapshots import SnapshotStore
-from index.views import ViewOptions, Views
+from index.records.banks import Purpose
+from index.records.items import NewItem
+from index.records.spaces import SpaceId
+from index.views.snapshots import SnapshotStore
+from index.views.views import ViewOptions, Views
 
 Picture = Callable[..., NewItem]
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -16,7 +16,8 @@ from index.audit import BEFORE_THE_FIRST, Actor, AuditAction, AuditHead, Chain, 
 from index.catalog import Catalog, audit
 from index.catalog.audit import AuditQuery
 from index.errors import BadCursor, CatalogUnavailable, UnknownBank
-from index.records import BankSettings, ItemState, NewItem, Purpose
+from index.records.banks import BankSettings, Purpose
+from index.records.items import ItemState, NewItem
 
 ALL = AuditQuery()
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -5,7 +5,8 @@ import pytest
 
 from index.catalog import Catalog
 from index.errors import BadCursor, BankPurposeConflict, UnknownBank
-from index.records import BankSettings, NewItem, Purpose
+from index.records.banks import BankSettings, Purpose
+from index.records.items import NewItem
 
 
 def test_a_new_bank_is_there_as_it_was_put(catalog: Catalog) -> None:

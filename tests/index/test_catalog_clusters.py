@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
-from index.catalog.tallies import Tallied
-from index.cluster_records import Clustered
-from index.clustering import clustered
+from index.catalog.incidents.tallies import Tallied
+from index.clusters.clustering import clustered
+from index.clusters.graph import Rules
+from index.clusters.records import Clustered
 from index.errors import LeaseLost, NothingToBank, UnknownCluster, UnknownSighting
-from index.events import EventKind, NewEvent
-from index.graph import Rules
-from index.incident_records import NewIncident
-from index.records import Embeddings, SpaceId, Version
-from index.sighting_records import EdgeRows, NewSighting, SightedFrame, SightingId
+from index.records.changes import Version
+from index.records.events import EventKind, NewEvent
+from index.records.incidents import NewIncident
+from index.records.rows import Embeddings
+from index.records.sightings import EdgeRows, NewSighting, SightedFrame, SightingId
+from index.records.spaces import SpaceId
 
 DIM = 16
 SPACE = SpaceId("test-000000000000")

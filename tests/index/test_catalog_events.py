@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert
 
 from index.catalog import Catalog, events
 from index.catalog.incident_tables import incident_participants, incidents
-from index.events import EventKind, EventQuery, NewEvent
+from index.records.events import EventKind, EventQuery, NewEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

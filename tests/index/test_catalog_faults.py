@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from index.catalog import Catalog
-from index.catalog.database import Database
-from index.catalog.information import hazard_of
+from index.catalog.storage.database import Database
+from index.catalog.storage.information import hazard_of
+from index.catalog.storage.writelock import WriteLock
 from index.catalog.tables import REVISION
-from index.catalog.writelock import WriteLock
 from index.errors import CatalogUnavailable, StorageFull
-from index.records import NewItem
+from index.records.items import NewItem
 
 
 @pytest.fixture
@@ -228,10 +228,10 @@ def test_readers_can_neither_write_nor_checkpoint(
 def test_the_log_of_sqlite_is_shortened_though_readers_never_leave_it(
     catalog: Catalog, picture: Callable[..., NewItem], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("index.catalog.sqlite._LONG_LOG_BYTES", 1)
+    monkeypatch.setattr("index.catalog.storage.sqlite._LONG_LOG_BYTES", 1)
     catalog.add_item("known", picture())
     assert (tmp_path / "catalog.db-wal").stat().st_size == 0
-    monkeypatch.setattr("index.catalog.sqlite._SHORTEN_EVERY_S", 0.0)
+    monkeypatch.setattr("index.catalog.storage.sqlite._SHORTEN_EVERY_S", 0.0)
     with catalog.database.reading() as connection:  # one that needs the log
         connection.execute(text("SELECT * FROM log_head"))
         began = time.monotonic()

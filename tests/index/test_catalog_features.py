@@ -7,7 +7,7 @@ import pytest
 from index.catalog import Catalog
 from index.errors import BadCursor
 from index.identifiers import new_item_id
-from index.records import ItemId, ItemKind, LocalFeatures, NewFrame, NewItem
+from index.records.items import ItemId, ItemKind, LocalFeatures, NewFrame, NewItem
 
 MakeItem = Callable[..., NewItem]
 OLD, NEW = "orb-1", "orb-2"

@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from index.audit import Actor, acting
 from index.catalog import Catalog
-from index.catalog.database import Database
-from index.catalog.groups import GroupCommit, _Piece
+from index.catalog.storage.database import Database
+from index.catalog.storage.groups import GroupCommit, _Piece
 from index.errors import BadEmbedding, CatalogUnavailable, StorageFull, UnknownBank
-from index.records import Added, NewItem
+from index.records.items import Added, NewItem
 
 Picture = Callable[..., NewItem]
 
@@ -46,7 +46,7 @@ class Queue:
 
 @pytest.fixture
 def queue(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    monkeypatch.setattr("index.catalog.groups._GROUP_S", 60.0)  # however slow this machine is just now
+    monkeypatch.setattr("index.catalog.storage.groups._GROUP_S", 60.0)  # however slow this machine is just now
     made = Queue(catalog.database)
     yield made
     made.close()
@@ -341,7 +341,7 @@ def test_a_bad_embedding_among_many_is_named(catalog: Catalog, queue: Queue, pic
 def test_a_writer_does_not_wait_for_ever_for_another_process(
     catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.catalog.database._WRITE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("index.catalog.storage.database._WRITE_TIMEOUT_S", 0.1)
     impatient = Database(url)  # as another process would have it: locks of its own
     with catalog.database.writing(), pytest.raises(CatalogUnavailable, match="busy"):
         impatient.write(lambda _: None)

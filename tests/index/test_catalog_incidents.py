@@ -13,7 +13,7 @@ from index.audit import Actor, acting
 from index.catalog import Catalog
 from index.catalog.catalog import Clock
 from index.catalog.duties import Step, Turn
-from index.catalog.tallies import ItemTally, Means, Tallied, Tally
+from index.catalog.incidents.tallies import ItemTally, Means, Tallied, Tally
 from index.errors import (
     BankOfAnotherIncident,
     CriteriaUnmet,
@@ -26,9 +26,10 @@ from index.errors import (
     UnknownIncident,
     UnknownItem,
 )
-from index.events import EventKind
-from index.feedback_records import FeedbackQuery, NewFeedback, Opinion
-from index.incident_records import (
+from index.records.banks import BankSettings, Purpose
+from index.records.events import EventKind
+from index.records.feedback import FeedbackQuery, NewFeedback, Opinion
+from index.records.incidents import (
     NEXT_STATES,
     Advance,
     Criterion,
@@ -39,17 +40,9 @@ from index.incident_records import (
     IncidentThresholds,
     NewIncident,
 )
-from index.records import (
-    BankSettings,
-    Embeddings,
-    FilledFrame,
-    ItemId,
-    NewItem,
-    Purpose,
-    Quarantine,
-    SpaceId,
-    Tiling,
-)
+from index.records.items import FilledFrame, ItemId, NewItem, Quarantine, Tiling
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
 
 ASSESS = Advance(IncidentState.ASSESSING, "looks real")
 CONFIRM = Advance(IncidentState.CONFIRMED, "criteria met")

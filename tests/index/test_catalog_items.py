@@ -6,16 +6,10 @@ import pytest
 
 from index.catalog import Catalog
 from index.errors import BadEmbedding, SpaceMismatch, UnknownBank, UnknownItem
-from index.records import (
-    Embeddings,
-    ItemId,
-    ItemKind,
-    ItemState,
-    NewFrame,
-    NewItem,
-    SpaceId,
-    Version,
-)
+from index.records.changes import Version
+from index.records.items import ItemId, ItemKind, ItemState, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
 
 Picture = Callable[..., NewItem]
 

@@ -9,8 +9,8 @@ import pytest
 
 from index.catalog import Catalog
 from index.errors import BadCursor, JobStateConflict, LeaseLost, UnknownJob
-from index.job_records import FINISH, PLAN, Claim, Job, JobState, Plan, Progress, Standing
-from index.records import Added, NewItem
+from index.records.items import Added, NewItem
+from index.records.jobs import FINISH, PLAN, Claim, Job, JobState, Plan, Progress, Standing
 
 LEASE_S = 60.0
 

@@ -8,7 +8,7 @@ from index.audit import to_json
 from index.catalog import Catalog
 from index.catalog.audit import AuditQuery
 from index.errors import KeyUnusable, RoleConflict, UnknownKey
-from index.keys import Allowance, Key, KeyId, NewKey, Role, Scope, Secret
+from index.records.keys import Allowance, Key, KeyId, NewKey, Role, Scope, Secret
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 
 from index.catalog import Catalog
 from index.errors import OriginalBeingRemoved
-from index.records import NewItem
+from index.records.items import NewItem
 
 ONE, TWO = "1" * 64, "2" * 64
 

@@ -10,10 +10,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from index.catalog import Catalog, adding
+from index.catalog import Catalog
+from index.catalog.banks import adding
 from index.errors import CatalogUnavailable
-from index.records import Added, NewItem, Purpose, SpaceId
-from index.views import Views
+from index.records.banks import Purpose
+from index.records.items import Added, NewItem
+from index.records.spaces import SpaceId
+from index.views.views import Views
 
 Picture = Callable[..., NewItem]
 DIM = 16
@@ -111,7 +114,7 @@ def test_a_server_restarted_under_load_loses_nothing_that_was_acknowledged(
 def test_a_writer_that_stands_still_is_cut_off_so_that_others_may_write(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.catalog.postgres._STANDSTILL", "100ms")
+    monkeypatch.setattr("index.catalog.storage.postgres._STANDSTILL", "100ms")
     with pytest.raises(CatalogUnavailable):
         stand_still(catalog)
     catalog.check_writable()
@@ -141,7 +144,7 @@ def test_who_waited_to_write_sees_what_came_before_whatever_the_server_is_set_to
 def test_nobody_queues_for_long_behind_a_question_that_gets_no_answer(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.catalog.postgres._BEHIND_S", 0.02)
+    monkeypatch.setattr("index.catalog.storage.postgres._BEHIND_S", 0.02)
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(catalog.database.scalar, "SELECT pg_sleep(60)")
         running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"

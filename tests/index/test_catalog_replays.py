@@ -5,7 +5,8 @@ import pytest
 
 from index.catalog import Catalog
 from index.errors import IdempotencyConflict, UnknownBank
-from index.records import Idempotency, NewItem, Purpose
+from index.records.banks import Purpose
+from index.records.items import Idempotency, NewItem
 
 Picture = Callable[..., NewItem]
 REQUEST = Idempotency(key="k", scope="known", request_digest="d1")

@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 from index.catalog import Catalog
-from index.records import SpaceId, SpaceStage
-from index.views import Views
+from index.records.spaces import SpaceId, SpaceStage
+from index.views.views import Views
 
 OLD, NEW = SpaceId("old"), SpaceId("new")
 FLIP = """

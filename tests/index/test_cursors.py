@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.catalog.cursors import cursor_for, number_position, text_position
+from index.catalog.storage.cursors import cursor_for, number_position, text_position
 from index.errors import BadCursor
 
 

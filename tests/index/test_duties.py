@@ -11,8 +11,8 @@ import pytest
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
 from index.errors import LeaseLost
-from index.records import Version
-from index.sighting_records import EdgeRows, NewSighting
+from index.records.changes import Version
+from index.records.sightings import EdgeRows, NewSighting
 
 KEEP = timedelta(days=7)
 LINKS = """
@@ -20,7 +20,7 @@ import sys
 import numpy as np
 from index.catalog import Catalog
 from index.catalog.duties import Step
-from index.sighting_records import EdgeRows
+from index.records.sightings import EdgeRows
 catalog = Catalog.open(sys.argv[1])
 turn = catalog.duties.take_turn("the one that dies", 3600)
 while True:

@@ -10,14 +10,14 @@ import faiss
 import numpy as np
 import pytest
 
-from index import engines
-from index.description import CurvePoint, Engine, IndexDescription
+from index.engines import ladder
+from index.engines.description import CurvePoint, Engine, IndexDescription
+from index.engines.files import write_index
+from index.engines.halves import whole
+from index.engines.tuning import HeldOut, RecallTarget, Setting, hold_out, steps, tune
+from index.engines.vectors import Neighbours
 from index.errors import UnusableIndex
-from index.files import write_index
-from index.halves import whole
-from index.records import Embeddings
-from index.tuning import HeldOut, RecallTarget, Setting, hold_out, steps, tune
-from index.vectors import Neighbours
+from index.records.rows import Embeddings
 
 
 def unit_rows(seed: int, count: int, dim: int) -> Embeddings:
@@ -27,7 +27,7 @@ def unit_rows(seed: int, count: int, dim: int) -> Embeddings:
 
 
 def written(folder: Path, rows: Embeddings) -> Path:
-    engines.write_rows(folder, [rows[:7], rows[7:]], *rows.shape)
+    ladder.write_rows(folder, [rows[:7], rows[7:]], *rows.shape)
     return folder
 
 
@@ -36,20 +36,20 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Of 600 rows, once for each engine; to be copied before it is harmed."""
     faiss.omp_set_num_threads(1)
     folder = written(tmp_path_factory.mktemp("built"), unit_rows(2, 600, 16))
-    return folder, engines.build(request.param, folder, RecallTarget(queries=20))
+    return folder, ladder.build(request.param, folder, RecallTarget(queries=20))
 
 
 def test_a_view_whose_size_hovers_is_not_rebuilt_as_another_engine_each_time() -> None:
-    grown = engines.FEW_ROWS
-    assert engines.choose(grown - 1) is Engine.FLAT
-    assert engines.choose(grown, Engine.FLAT) is Engine.PQ
-    assert engines.choose(grown - 1, Engine.PQ) is Engine.PQ
-    assert engines.choose(grown // 2, Engine.PQ) is Engine.FLAT
+    grown = ladder.FEW_ROWS
+    assert ladder.choose(grown - 1) is Engine.FLAT
+    assert ladder.choose(grown, Engine.FLAT) is Engine.PQ
+    assert ladder.choose(grown - 1, Engine.PQ) is Engine.PQ
+    assert ladder.choose(grown // 2, Engine.PQ) is Engine.FLAT
 
 
 def test_the_operator_may_choose_any_engine() -> None:
-    assert engines.choose(10, None, Engine.IVF) is Engine.IVF
-    assert engines.choose(10_000_000, Engine.PQ, Engine.FLAT) is Engine.FLAT
+    assert ladder.choose(10, None, Engine.IVF) is Engine.IVF
+    assert ladder.choose(10_000_000, Engine.PQ, Engine.FLAT) is Engine.FLAT
 
 
 def test_every_number_in_half_precision_becomes_the_same_in_single() -> None:
@@ -60,19 +60,19 @@ def test_every_number_in_half_precision_becomes_the_same_in_single() -> None:
 
 def test_rows_come_back_from_their_file_in_half_precision(tmp_path: Path) -> None:
     rows = unit_rows(1, 20, 6)
-    assert np.array_equal(engines.read_rows(written(tmp_path, rows)), rows.astype(np.float16))
+    assert np.array_equal(ladder.read_rows(written(tmp_path, rows)), rows.astype(np.float16))
 
 
 def test_other_rows_than_announced_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="20 rows were given where 21"):
-        engines.write_rows(tmp_path, [unit_rows(1, 20, 6)], 21, 6)
+        ladder.write_rows(tmp_path, [unit_rows(1, 20, 6)], 21, 6)
 
 
 def test_a_description_survives_the_manifest(built: tuple[Path, IndexDescription]) -> None:
     folder, description = built
     again = IndexDescription.from_json(json.loads(json.dumps(description.to_json())))
     assert again == description
-    assert len(engines.open_index(folder, again, 16)) == 600
+    assert len(ladder.open_index(folder, again, 16)) == 600
 
 
 def missing(folder: Path, description: IndexDescription) -> IndexDescription:
@@ -96,7 +96,7 @@ def of_another_shape(_: Path, description: IndexDescription) -> IndexDescription
 
 
 def without_rows(folder: Path, description: IndexDescription) -> IndexDescription:
-    (folder / engines.ROWS_FILE).unlink()
+    (folder / ladder.ROWS_FILE).unlink()
     return description
 
 
@@ -109,7 +109,7 @@ def test_files_that_are_not_what_they_are_said_to_be_are_refused(
     folder, description = built
     harmed = harm(Path(shutil.copytree(folder, tmp_path / "copy")), description)
     with pytest.raises(UnusableIndex):
-        engines.open_index(tmp_path / "copy", harmed, 16)
+        ladder.open_index(tmp_path / "copy", harmed, 16)
 
 
 @pytest.mark.parametrize("harm", [{"engine": "another"}, {"rows": None}, {"parameters": [1]}, {"curve": [{}]}])
@@ -175,7 +175,7 @@ def test_steps_reach_the_most() -> None:
 
 def test_a_search_takes_no_more_than_the_thread_it_runs_in(built: tuple[Path, IndexDescription]) -> None:
     folder, described = built
-    index = engines.open_index(folder, described, 16)
+    index = ladder.open_index(folder, described, 16)
     started: list[int] = []
 
     def search() -> None:

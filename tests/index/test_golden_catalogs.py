@@ -11,8 +11,10 @@ from sqlalchemy import create_engine
 
 from index.catalog import Catalog
 from index.catalog.tables import metadata
-from index.records import Idempotency, ItemId, ItemKind, ItemState, NewItem, Purpose, SpaceId
-from index.views import Views
+from index.records.banks import Purpose
+from index.records.items import Idempotency, ItemId, ItemKind, ItemState, NewItem
+from index.records.spaces import SpaceId
+from index.views.views import Views
 
 SPACE = SpaceId("golden-000000000000")
 KNOWN = ("0000000000043e3f0038d032f199", "000000000005cbdb3bdbe03488c3", "00000000000688698c31b1bd2202")

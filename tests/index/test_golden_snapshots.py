@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.description import Engine
-from index.flat import FlatIndex
-from index.kinds import PDQ_VIEW, perceptual_kind, semantic_kind
-from index.records import SpaceId
-from index.snapshots import FORMAT, SnapshotStore, StoredSnapshot
+from index.engines.description import Engine
+from index.engines.flat import FlatIndex
+from index.records.spaces import SpaceId
+from index.views.kinds import PDQ_VIEW, perceptual_kind, semantic_kind
+from index.views.snapshots import FORMAT, SnapshotStore, StoredSnapshot
 
 GOLDEN = Path(__file__).parent / "golden"
 ENGINES = [f"golden-{engine.value}" for engine in Engine]

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from index import anchors
-from index.cluster_records import Batch, Cluster, Clustered, Seen
-from index.clustering import clustered
-from index.graph import MOST_ANCHORS, Anchored, Link, Look, Rules, components, cut, likeness, tightest
+from index.clusters import anchors
+from index.clusters.clustering import clustered
+from index.clusters.graph import MOST_ANCHORS, Anchored, Link, Look, Rules, components, cut, likeness, tightest
+from index.clusters.records import Batch, Cluster, Clustered, Seen
 
 DIM = 64
 RULES = Rules(join=0.62, hold=0.45)

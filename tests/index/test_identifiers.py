@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index.identifiers import item_id_of, item_key_of, new_item_id, tags_of
-from index.records import ItemId
+from index.records.items import ItemId
 
 
 @given(st.lists(st.integers(1, 2**47), min_size=1, max_size=5))

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from index.changes import Origins
-from index.layers import Kind, Layers
-from index.records import Embeddings
-from index.scan import ScanIndex
+from index.engines.scan import ScanIndex
+from index.records.changes import Origins
+from index.records.rows import Embeddings
+from index.views.layers import Kind, Layers
 
 UnitRows = Callable[[int], Embeddings]
 NOBODY = np.empty(0, np.int64)

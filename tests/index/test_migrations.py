@@ -11,13 +11,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
-import index.catalog.migrate
+import index.catalog.storage.migrate
 from index.catalog import Catalog
 from index.catalog.tables import REVISION, metadata
 from index.errors import CatalogTooNew
-from index.records import NewItem, Purpose
+from index.records.banks import Purpose
+from index.records.items import NewItem
 
-SCRIPTS = Path(index.catalog.migrate.__file__).parent / "migrations"
+SCRIPTS = Path(index.catalog.storage.migrate.__file__).parent / "migrations"
 
 
 def test_the_migrations_lead_to_the_tables_that_the_code_uses(url: str) -> None:
@@ -61,7 +62,7 @@ def test_a_catalog_of_a_newer_release_is_refused_and_left_alone(url: str) -> Non
 OPEN = """
 import sys
 from index.catalog import Catalog
-from index.records import Purpose
+from index.records.banks import Purpose
 print("ready", flush=True)
 sys.stdin.readline()
 catalog = Catalog.open(sys.argv[1])

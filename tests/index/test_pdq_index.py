@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.perceptual import PdqIndex
-from index.records import PdqRows
+from index.engines.perceptual import PdqIndex
+from index.records.rows import PdqRows
 
 
 def index_of(hashes: PdqRows) -> PdqIndex:

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.changes import Origins
-from index.ranking import Candidates, best_items
+from index.records.changes import Origins
+from index.views.ranking import Candidates, best_items
 
 SCORES = [0.0, 0.1, 0.2, 0.5, 0.9]
 

@@ -13,8 +13,10 @@ from index.catalog import Catalog
 from index.catalog.incident_tables import incident_banks, incidents
 from index.catalog.tables import banks, embeddings, frames, items
 from index.errors import UnknownBank
-from index.records import Added, ItemKind, NewItem, Purpose, SpaceId
-from index.views import Views
+from index.records.banks import Purpose
+from index.records.items import Added, ItemKind, NewItem
+from index.records.spaces import SpaceId
+from index.views.views import Views
 
 DIM = 16
 SPACE = SpaceId("test-000000000000")
@@ -28,7 +30,7 @@ class Died(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index.catalog.banks._PURGED_AT_ONCE", STEP)
+    monkeypatch.setattr("index.catalog.banks.rows._PURGED_AT_ONCE", STEP)
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_a_step_is_bounded_by_frames_and_a_long_video_is_one(
     catalog: Catalog, picture: Callable[..., NewItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or a bank of videos would be deleted in transactions that others wait minutes for."""
-    monkeypatch.setattr("index.catalog.banks._PURGED_AT_ONCE", 4)
+    monkeypatch.setattr("index.catalog.banks.rows._PURGED_AT_ONCE", 4)
     frame = picture().frames[0]
     for frames_of_it in (9, 2, 2, 3, 1):
         long = tuple(replace(frame, position_ms=number) for number in range(frames_of_it))
@@ -140,7 +142,7 @@ def test_a_step_that_fails_leaves_everything_for_the_next(
         raise RuntimeError
 
     with monkeypatch.context() as broken:
-        broken.setattr("index.catalog.banks.delete", fail)  # once the step has noted its originals
+        broken.setattr("index.catalog.banks.rows.delete", fail)  # once the step has noted its originals
         with pytest.raises(RuntimeError):
             catalog.purge_removed()
     assert count(catalog, items) == 1 + 5 - STEP

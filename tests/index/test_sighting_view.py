@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index.hash_store import HashStore
-from index.records import Embeddings, SpaceId
-from index.row_store import RowStore
-from index.sighting_records import SightedHashes, SightedRows
-from index.sighting_view import SightingView
+from index.records.rows import Embeddings
+from index.records.sightings import SightedHashes, SightedRows
+from index.records.spaces import SpaceId
+from index.sightings.hash_store import HashStore
+from index.sightings.row_store import RowStore
+from index.sightings.view import SightingView
 
 UnitRows = Callable[[int], Embeddings]
 
@@ -121,7 +122,7 @@ def test_a_build_that_has_no_room_is_given_up_and_searching_goes_on(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr("index.engines.write_rows", full)
+    monkeypatch.setattr("index.engines.ladder.write_rows", full)
     store, rows, _ = filled(unit_rows, tmp_path)
     assert not store.tend(64)
     assert not store.tend(64), "not again with the same rows"

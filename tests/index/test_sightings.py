@@ -10,8 +10,12 @@ import pytest
 from index.catalog import Catalog
 from index.catalog.duties import Step, Turn
 from index.errors import UnknownSighting
-from index.records import Embeddings, NewItem, Purpose, SpaceId, Version
-from index.sighting_records import EdgeRows, Found, NewMatch, NewSighting, SightedFrame, SightingId, SightingQuery
+from index.records.banks import Purpose
+from index.records.changes import Version
+from index.records.items import NewItem
+from index.records.rows import Embeddings
+from index.records.sightings import EdgeRows, Found, NewMatch, NewSighting, SightedFrame, SightingId, SightingQuery
+from index.records.spaces import SpaceId
 
 KEEP = timedelta(days=7)
 UnitRows = Callable[[int], Embeddings]

@@ -8,18 +8,10 @@ import pytest
 
 from index.catalog import Catalog
 from index.errors import ItemsLeftBehind, SpaceMismatch, SpaceNotOpen, UnknownSpace, WrongStage
-from index.records import (
-    Agreement,
-    Embeddings,
-    FilledFrame,
-    Holding,
-    ItemKind,
-    NewFrame,
-    NewItem,
-    Purpose,
-    SpaceId,
-    SpaceStage,
-)
+from index.records.banks import Purpose
+from index.records.items import FilledFrame, ItemKind, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import Agreement, Holding, SpaceId, SpaceStage
 
 OLD, NEW = SpaceId("test-000000000000"), SpaceId("wider-111111111111")
 NEW_DIM = 24

@@ -11,18 +11,11 @@ from sqlalchemy import Engine, event
 
 from index.catalog import Catalog
 from index.errors import BadEmbedding, UnknownBank
-from index.records import (
-    BankSettings,
-    Embeddings,
-    FilledFrame,
-    ItemId,
-    NewFrame,
-    NewItem,
-    Purpose,
-    SpaceId,
-    Tiling,
-)
-from index.views import Views
+from index.records.banks import BankSettings, Purpose
+from index.records.items import FilledFrame, ItemId, NewFrame, NewItem, Tiling
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.views import Views
 
 MakePicture = Callable[..., NewItem]
 UnitRows = Callable[[int], Embeddings]

@@ -17,14 +17,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index import description, engines
-from index.flat import FlatIndex
-from index.gpu import GpuIndex, on_gpu
-from index.ivf import FEW_ROWS
-from index.records import Embeddings, RowMask
-from index.scan import ScanIndex
-from index.tuning import RecallTarget, Setting, hold_out, measured
-from index.vectors import BuildIndex, Neighbours, VectorIndex
+from index.engines import description, ladder
+from index.engines.flat import FlatIndex
+from index.engines.gpu import GpuIndex, on_gpu
+from index.engines.ivf import FEW_ROWS
+from index.engines.scan import ScanIndex
+from index.engines.tuning import RecallTarget, Setting, hold_out, measured
+from index.engines.vectors import BuildIndex, Neighbours, VectorIndex
+from index.records.rows import Embeddings, RowMask
 
 ROUNDING = 2e-6
 HALVES = 5e-4
@@ -52,9 +52,9 @@ def opened(name: description.Engine) -> BuildIndex:
     def build(embeddings: Embeddings) -> VectorIndex:
         with TemporaryDirectory() as place:
             folder = Path(place)
-            engines.write_rows(folder, [embeddings], *embeddings.shape)
-            described = engines.build(name, folder, target)
-            return engines.open_index(folder, described, embeddings.shape[1])
+            ladder.write_rows(folder, [embeddings], *embeddings.shape)
+            described = ladder.build(name, folder, target)
+            return ladder.open_index(folder, described, embeddings.shape[1])
 
     return build
 
@@ -228,12 +228,12 @@ def test_many_threads_get_the_answers_that_one_gets(engine: Engine) -> None:
 @pytest.mark.parametrize("name", [description.Engine.IVF, description.Engine.PQ])
 def test_an_engine_keeps_its_promise_on_queries_it_was_not_tuned_on(name: description.Engine, tmp_path: Path) -> None:
     rows = pictures(1, 12_000, 32)
-    engines.write_rows(tmp_path, [rows], *rows.shape)
+    ladder.write_rows(tmp_path, [rows], *rows.shape)
     target = RecallTarget(planted=0.98, overlap=0.8, queries=150)
-    described = engines.build(name, tmp_path, target)
-    built = engines.open_index(tmp_path, described, 32)
+    described = ladder.build(name, tmp_path, target)
+    built = ladder.open_index(tmp_path, described, 32)
     assert described.engine is name
-    others, _ = hold_out(engines.read_rows(tmp_path), RecallTarget(queries=300, seed=99))
+    others, _ = hold_out(ladder.read_rows(tmp_path), RecallTarget(queries=300, seed=99))
     point = measured(built.search, Setting(1), others)
     assert point.planted >= target.planted - 0.02
     assert point.overlap >= target.overlap - 0.03
@@ -241,8 +241,8 @@ def test_an_engine_keeps_its_promise_on_queries_it_was_not_tuned_on(name: descri
 
 def test_a_small_bank_within_a_large_one_gets_its_answers(tmp_path: Path) -> None:
     rows = pictures(2, 12_000, 32)
-    engines.write_rows(tmp_path, [rows], *rows.shape)
-    built = engines.open_index(tmp_path, engines.build(description.Engine.PQ, tmp_path, RecallTarget(queries=60)), 32)
+    ladder.write_rows(tmp_path, [rows], *rows.shape)
+    built = ladder.open_index(tmp_path, ladder.build(description.Engine.PQ, tmp_path, RecallTarget(queries=60)), 32)
     asked = rows[[int(np.argmax(rows[:, 0]))]]
     elsewhere = rows[:, 0] < 0
     assert FEW_ROWS < elsewhere.sum() < len(rows)
@@ -252,10 +252,10 @@ def test_a_small_bank_within_a_large_one_gets_its_answers(tmp_path: Path) -> Non
 
 def test_an_engine_that_cannot_find_what_it_must_gives_way_to_the_exact_one(tmp_path: Path) -> None:
     rows = unit_rows(3, 3000, 64)
-    engines.write_rows(tmp_path, [rows], *rows.shape)
-    described = engines.build(description.Engine.IVF, tmp_path, RecallTarget(overlap=1.0, queries=40))
+    ladder.write_rows(tmp_path, [rows], *rows.shape)
+    described = ladder.build(description.Engine.IVF, tmp_path, RecallTarget(overlap=1.0, queries=40))
     assert described.engine is description.Engine.FLAT
-    assert {path.name for path in tmp_path.iterdir()} == {engines.ROWS_FILE, *described.files}
+    assert {path.name for path in tmp_path.iterdir()} == {ladder.ROWS_FILE, *described.files}
 
 
 def pictures(seed: int, count: int, dim: int) -> Embeddings:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from index.catalog import Catalog
-from index.records import SpaceId
-from index.snapshots import SnapshotStore
+from index.records.spaces import SpaceId
+from index.views.snapshots import SnapshotStore
 
 PROGRAM = Path(__file__).with_name("one_of_several.py")
 

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from index.catalog import Catalog
-from index.records import Added, Embeddings, ItemId, ItemKind, ItemState, NewFrame, NewItem, Purpose, SpaceId
-from index.snapshots import SnapshotStore
-from index.views import ViewOptions, Views
+from index.records.banks import Purpose
+from index.records.items import Added, ItemId, ItemKind, ItemState, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.snapshots import SnapshotStore
+from index.views.views import ViewOptions, Views
 
 DIM = 8
 IN_MEMORY = 2

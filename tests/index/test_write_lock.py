@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from index.catalog import Catalog
-from index.catalog.writelock import WriteLock
-from index.records import Purpose
+from index.catalog.storage.writelock import WriteLock
+from index.records.banks import Purpose
 
 WRITE_BYTE, CHECKPOINT_BYTE = 120, 121
 """Of SQLite's shared memory file: whoever has them locked is writing, or checkpointing."""
 
 BUSY = """
 import sys, threading, time
-from index.catalog import Catalog, sqlite
+from index.catalog.storage import sqlite
+from index.catalog import Catalog
 sqlite._LONG_LOG_BYTES, sqlite._SHORTEN_EVERY_S = 0, 0.0
 catalog = Catalog.open(sys.argv[1])
 print("ready", flush=True)

@@ -78,7 +78,7 @@ def test_it_carries_what_the_program_reads_while_it_runs(names: list[str], data_
 
 
 def test_it_carries_the_migrations_of_the_catalog(names: list[str]) -> None:
-    assert any(name.startswith("index/catalog/migrations/") and name.endswith(".py") for name in names)
+    assert any(name.startswith("index/catalog/storage/migrations/") and name.endswith(".py") for name in names)
 
 
 def test_it_brings_the_program_and_the_licence(names: list[str], metadata: Message) -> None:

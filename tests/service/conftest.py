@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from PIL import Image, ImageDraw
 
 from index.catalog import Catalog
-from index.views import Views
+from index.views.views import Views
 from models.batching import Batcher
 from models.calibration import CalibrationRecord, Sample, Threshold
 from models.embedder import EmbedderId, Embeddings, Prepared, Space

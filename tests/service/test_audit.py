@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from index.keys import NewKey, Role, Scope
+from index.records.keys import NewKey, Role, Scope
 from service.keys.keyring import make_key
 from service.runtime import Runtime
 

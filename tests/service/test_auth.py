@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from index.errors import CatalogUnavailable
-from index.keys import Allowance, NewKey, Role, Scope
+from index.records.keys import Allowance, NewKey, Role, Scope
 from service.app import create_app
 from service.errors import NotAuthenticated, RefusedToStart
 from service.keys.access import ACCESS

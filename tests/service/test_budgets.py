@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from index.keys import Allowance, NewKey, Role, Scope
+from index.records.keys import Allowance, NewKey, Role, Scope
 from service.app import create_app
 from service.keys.budgets import Budget, Budgets
 from service.keys.keyring import make_key

@@ -13,7 +13,7 @@ from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from index.keys import NewKey, Role, Scope
+from index.records.keys import NewKey, Role, Scope
 from service.app import create_app
 from service.keys.keyring import make_key
 from service.routes.bodies import BINARY

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from index.keys import NewKey, Role, Scope
+from index.records.keys import NewKey, Role, Scope
 from service.app import create_app
 from service.keys.access import ACCESS
 from service.keys.keyring import make_key

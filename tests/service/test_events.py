@@ -15,8 +15,8 @@ from sqlalchemy import insert
 from index.catalog import events
 from index.catalog.incident_tables import incident_participants, incidents
 from index.errors import CatalogUnavailable
-from index.events import EventKind, EventQuery, NewEvent
-from index.keys import NewKey, Role, Scope
+from index.records.events import EventKind, EventQuery, NewEvent
+from index.records.keys import NewKey, Role, Scope
 from service.app import create_app
 from service.errors import BudgetSpent, NotReady, TooManyStreams
 from service.events.fan_out import EventHub, EventStream

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from index.keys import USUAL_SCOPES, NewKey, Role, Scope
+from index.records.keys import USUAL_SCOPES, NewKey, Role, Scope
 from service.app import create_app
 from service.keys.keyring import make_key
 from service.runtime import Runtime

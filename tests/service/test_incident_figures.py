@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from index.catalog.quarantines import Rush
+from index.catalog.incidents.quarantines import Rush
 from index.errors import CatalogUnavailable
 from service.app import create_app
 from service.duties.every_duty import duty_keeper

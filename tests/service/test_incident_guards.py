@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from index.catalog import quarantines
 from index.catalog.duties import Step
-from index.catalog.tallies import ItemTally, Tallied
+from index.catalog.incidents import quarantines
+from index.catalog.incidents.tallies import ItemTally, Tallied
 from index.identifiers import item_key_of
-from index.keys import USUAL_SCOPES, NewKey, Role, Scope
-from index.records import ItemId
+from index.records.items import ItemId
+from index.records.keys import USUAL_SCOPES, NewKey, Role, Scope
 from service.app import create_app
 from service.keys.keyring import make_key
 from service.runtime import Runtime

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from index.job_records import Job, JobState
-from index.records import Purpose
+from index.records.banks import Purpose
+from index.records.jobs import Job, JobState
 from service.errors import InvalidField
 from service.jobs import scan, sizes
 from service.jobs.kinds import job_kinds

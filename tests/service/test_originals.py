@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from index.errors import StorageFull
-from index.records import Purpose
+from index.records.banks import Purpose
 from service.app import create_app
 from service.errors import BadSettings, OriginalMissing, OriginalsUnavailable
 from service.originals import (
@@ -144,7 +144,7 @@ def test_the_service_deletes_what_is_left_of_a_removed_bank_and_its_originals(
     jpeg: Callable[[int], bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("index.catalog.banks._PURGED_AT_ONCE", 1)
+    monkeypatch.setattr("index.catalog.banks.rows._PURGED_AT_ONCE", 1)
     pictures, bank = [jpeg(number) for number in (1, 2, 3)], make_bank("first")
     for data in pictures:
         client.post(f"/v1/banks/{bank}/items", data=data, content_type="image/jpeg")

@@ -7,18 +7,10 @@ from typing import Literal
 
 import pytest
 
-from index.records import (
-    BankRule,
-    BankSettings,
-    Item,
-    ItemId,
-    ItemKind,
-    ItemState,
-    PerceptualHit,
-    Purpose,
-    SemanticHit,
-    SpaceId,
-)
+from index.records.banks import BankRule, BankSettings, Purpose
+from index.records.hits import PerceptualHit, SemanticHit
+from index.records.items import Item, ItemId, ItemKind, ItemState
+from index.records.spaces import SpaceId
 from models.calibration import CalibrationRecord, Sample, Threshold
 from models.geometry import Location
 from service.matching.policy import Judged, Look, PublicInterest, SemanticFinding, Thresholds, pdq_is_exact

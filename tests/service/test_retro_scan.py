@@ -13,8 +13,9 @@ from PIL import Image
 
 from index.catalog import Catalog
 from index.errors import CatalogUnavailable
-from index.records import SpaceStage, Version
-from index.sighting_records import NewSighting
+from index.records.changes import Version
+from index.records.sightings import NewSighting
+from index.records.spaces import SpaceStage
 from service.app import create_app
 from service.duties.every_duty import duty_keeper
 from service.runtime import Runtime

@@ -9,9 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from index.errors import CatalogUnavailable
-from index.keys import NewKey, Role, Scope
-from index.records import Version
-from index.sighting_records import NewSighting
+from index.records.changes import Version
+from index.records.keys import NewKey, Role, Scope
+from index.records.sightings import NewSighting
 from service.app import create_app
 from service.keys.budgets import Budgets
 from service.keys.doorkeeper import Doorkeeper

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from index.records import SpaceId, SpaceRecord, SpaceStage
+from index.records.spaces import SpaceId, SpaceRecord, SpaceStage
 from models.batching import Batcher
 from models.embedder import EmbedderId, Space
 from service.errors import NotReady

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from index.job_records import Job, JobState
+from index.records.jobs import Job, JobState
 from service.jobs.kinds import job_kinds
 from service.jobs.runner import Runner, RunnerRules
 from service.runtime import Runtime

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from index.catalog.duties import Step
 from index.catalog.events import append_all
-from index.events import EventKind, NewEvent
-from index.keys import NewKey, Role, Scope
+from index.records.events import EventKind, NewEvent
+from index.records.keys import NewKey, Role, Scope
 from service.keys.keyring import make_key
 from service.runtime import Runtime
 from service.variants.clustering import TidyUp

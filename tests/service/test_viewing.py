@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from index.catalog import Catalog
-from index.records import Purpose
+from index.records.banks import Purpose
 from service.logs import open_log
 from service.metrics import Metrics
 from service.settings import Settings

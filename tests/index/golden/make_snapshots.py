@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index.building import Task, finish
-from index.columns import ColumnWriter
-from index.description import Engine
-from index.engines import ROWS_FILE
-from index.kinds import ORIGIN_COLUMNS, PDQ_VIEW
-from index.records import PDQ_BYTES, Version
-from index.snapshots import FORMAT, SnapshotStore
+from index.engines.description import Engine
+from index.engines.ladder import ROWS_FILE
+from index.records.changes import Version
+from index.records.rows import PDQ_BYTES
+from index.views.building import Task, finish
+from index.views.columns import ColumnWriter
+from index.views.kinds import ORIGIN_COLUMNS, PDQ_VIEW
+from index.views.snapshots import FORMAT, SnapshotStore
 
 DIM = 16
 FOLDER = Path(__file__).parent / f"snapshots-{FORMAT}"

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from index.catalog import Catalog
-from index.records import Added, ItemId, NewItem, SpaceId
-from index.snapshots import SnapshotStore
-from index.view import Event, EventKind, LargePart
-from index.views import ViewOptions, Views
+from index.records.items import Added, ItemId, NewItem
+from index.records.spaces import SpaceId
+from index.views.snapshots import SnapshotStore
+from index.views.view import Event, EventKind, LargePart
+from index.views.views import ViewOptions, Views
 
 Picture = Callable[..., NewItem]
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from index.building import INPUT, KEPT_FILE, Builder, Task, write_task
-from index.description import Engine
+from index.engines.description import Engine
+from index.engines.tuning import RecallTarget
 from index.errors import IndexBusy
-from index.records import Version
-from index.snapshots import MANIFEST
-from index.tuning import RecallTarget
-from index.view import EventKind
+from index.records.changes import Version
+from index.views.building import INPUT, KEPT_FILE, Builder, Task, write_task
+from index.views.snapshots import MANIFEST
+from index.views.view import EventKind
 
 Site = Any  # of conftest.py
 
@@ -50,7 +50,7 @@ def test_one_process_of_a_data_directory_builds_at_a_time(site: Site, monkeypatc
     views.tend()
     views.close()
     assert site.store.newest(site.space) == 1
-    monkeypatch.setattr("index.views._BUSY_S", 0.0)
+    monkeypatch.setattr("index.views.views._BUSY_S", 0.0)
     with pytest.raises(IndexBusy):
         views.compact(site.space)
     os.close(lock)
@@ -67,7 +67,7 @@ def test_without_room_serving_goes_on_and_once_there_is_room_it_is_built(
 
     items = site.bank(12)
     with monkeypatch.context() as patched:
-        patched.setattr("index.columns.ColumnWriter.append", full)
+        patched.setattr("index.views.columns.ColumnWriter.append", full)
         views = site.open()
         assert site.finds_all(views, items)
         views.close()
@@ -117,15 +117,15 @@ def test_a_build_that_failed_is_tried_again_and_each_time_later(site: Site, monk
     views.follow()
     clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now, sleep=None)
     with monkeypatch.context() as patched:
-        patched.setattr("index.tending.time", clock)
-        patched.setattr("index.keeper.build", full)
+        patched.setattr("index.views.tending.time", clock)
+        patched.setattr("index.views.keeper.build", full)
         items = site.bank(12)
         views.follow()
         site.settle()
         assert [failures_after(wait_s) for wait_s in (0.0, 4.9, 0.2, 9.0, 1.1)] == [1, 1, 2, 2, 3]
         assert site.finds_all(views, items)
         patched.undo()
-        patched.setattr("index.tending.time", clock)
+        patched.setattr("index.views.tending.time", clock)
         assert failures_after(20.1) == 3
     assert site.store.newest(site.space) == 2
 
@@ -139,7 +139,7 @@ def test_a_build_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None
     (tmp_path / INPUT).mkdir()
     write_task(tmp_path, Task("a view", Version(1), "a mark", 8, ("items.npy",), None, None))
     os.mkfifo(tmp_path / INPUT / KEPT_FILE)  # it waits there for ever
-    command = [sys.executable, "-P", "-m", "index.building", str(tmp_path)]
+    command = [sys.executable, "-P", "-m", "index.views.building", str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as build:
         assert b"gathering" in (build.stdout.readline() if build.stdout else b"")
         assert build.stdin is not None

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from index.catalog import Catalog
-from index.records import ItemId, ItemState, NewItem, SpaceId
-from index.snapshots import SnapshotStore
-from index.view import EventKind
+from index.records.items import ItemId, ItemState, NewItem
+from index.records.spaces import SpaceId
+from index.views.snapshots import SnapshotStore
+from index.views.view import EventKind
 
 Site = Any  # of conftest.py
 Picture = Callable[..., NewItem]
@@ -80,7 +81,7 @@ def test_a_snapshot_far_behind_the_catalog_is_written_anew(
     items = site.bank(12)
     site.open().follow()
     items |= site.bank(20)
-    monkeypatch.setattr(f"index.keeper.{bound}", 0)
+    monkeypatch.setattr(f"index.views.keeper.{bound}", 0)
     views = site.open()
     assert site.finds_all(views, items)
     part = site.part(views)
@@ -201,8 +202,8 @@ def test_a_snapshot_far_behind_is_better_than_none_when_there_is_no_room_for_ano
     items = site.bank(12)
     site.open().follow()
     items |= site.bank(20)
-    monkeypatch.setattr("index.keeper._FAR_BEHIND", 0)
-    monkeypatch.setattr("index.columns.ColumnWriter.append", full)
+    monkeypatch.setattr("index.views.keeper._FAR_BEHIND", 0)
+    monkeypatch.setattr("index.views.columns.ColumnWriter.append", full)
     views = site.open(fold_rows=1000)
     assert site.finds_all(views, items)
     assert (site.part(views).rows, site.part(views).live_rows) == (12, 20)
@@ -216,7 +217,7 @@ def test_a_folder_that_cannot_be_read_for_a_while_fails_no_search(site: Site, mo
     views = site.open()
     views.follow()
     with monkeypatch.context() as patched:
-        patched.setattr("index.snapshots.os.scandir", refuse)
+        patched.setattr("index.views.snapshots.os.scandir", refuse)
         items |= site.bank(2)
         assert site.finds_all(views, items)
         assert site.finds_all(site.open(), items)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from index.catalog import Catalog
-from index.snapshots import FORMAT, MANIFEST
-from index.view import EventKind
+from index.views.snapshots import FORMAT, MANIFEST
+from index.views.view import EventKind
 
 Site = Any  # of conftest.py
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from index.catalog import Catalog
-from index.records import Embeddings, ItemId, NewItem, SpaceId
-from index.views import ViewOptions, Views
+from index.records.items import ItemId, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.views import ViewOptions, Views
 
 
 @pytest.fixture

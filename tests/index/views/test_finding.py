@@ -8,8 +8,11 @@ import pytest
 
 from index.catalog import Catalog
 from index.errors import BadEmbedding, SpaceMismatch, UnknownBank
-from index.records import Embeddings, ItemKind, ItemState, NewFrame, NewItem, Purpose, SpaceId
-from index.views import Views
+from index.records.banks import Purpose
+from index.records.items import ItemKind, ItemState, NewFrame, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.views import Views
 
 Picture = Callable[..., NewItem]
 UnitRows = Callable[[int], Embeddings]

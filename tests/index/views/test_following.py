@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from index.catalog import Catalog
-from index.changes import Changes
+from index.engines.flat import FlatIndex
 from index.errors import IndexBehind
-from index.flat import FlatIndex
-from index.records import BankSettings, Embeddings, ItemId, ItemState, NewItem, Purpose, SpaceId, Version
-from index.views import ViewOptions, Views
+from index.records.banks import BankSettings, Purpose
+from index.records.changes import Changes, Version
+from index.records.items import ItemId, ItemState, NewItem
+from index.records.rows import Embeddings
+from index.records.spaces import SpaceId
+from index.views.views import ViewOptions, Views
 
 Picture = Callable[..., NewItem]
 UnitRows = Callable[[int], Embeddings]
@@ -98,7 +101,7 @@ def test_views_that_are_far_behind_start_over_instead_of_reading_the_log(
         read.append(since)
         return changes(since, *rest, **more)
 
-    monkeypatch.setattr("index.following._FAR_BEHIND", 4)
+    monkeypatch.setattr("index.views.following._FAR_BEHIND", 4)
     monkeypatch.setattr(catalog, "changes", changes_since)
     catalog.delete_item("known", gone)
     catalog.delete_bank("news")
@@ -122,7 +125,7 @@ def test_a_first_load_that_fails_half_way_leaves_nothing_behind(
 
     for _ in range(2):
         with monkeypatch.context() as patched:
-            patched.setattr("index.perceptual.PdqIndex.__init__", fail)
+            patched.setattr("index.engines.perceptual.PdqIndex.__init__", fail)
             with pytest.raises(MemoryError):
                 views.follow()
     assert views.reading().embeddings_in(space) == 3

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from index.job_records import Job
+from index.records.jobs import Job
 from service.jobs.kinds import job_kinds
 from service.jobs.runner import Runner, RunnerRules
 from service.runtime import Runtime

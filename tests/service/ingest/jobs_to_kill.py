@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from index.catalog import Catalog
-from index.records import Added, ItemKind, NewFrame, NewItem
+from index.records.items import Added, ItemKind, NewFrame, NewItem
 from models.errors import UnsupportedMedia
 from models.media.types import DecodedFrame, Media
 from service.ingest import AddOptions

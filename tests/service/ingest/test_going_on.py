@@ -14,7 +14,7 @@ import pytest
 
 from index.catalog import Catalog
 from index.errors import CatalogUnavailable
-from index.job_records import Job, JobState
+from index.records.jobs import Job, JobState
 from service.jobs import ingest, sizes
 from service.jobs.ingest import Ingest
 from service.jobs.kinds import job_kinds

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from index.errors import BankPurposeConflict, OriginalBeingRemoved
-from index.job_records import Job, JobState
-from index.records import ItemKind, Purpose
+from index.records.banks import Purpose
+from index.records.items import ItemKind
+from index.records.jobs import Job, JobState
 from service.errors import InvalidField
 from service.jobs import ingest
 from service.jobs.kinds import job_kinds

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
-from index.job_records import Job
-from index.records import ItemKind, NewFrame, NewItem, Purpose
+from index.records.banks import Purpose
+from index.records.items import ItemKind, NewFrame, NewItem
+from index.records.jobs import Job
 from models.errors import EmbeddingFailed, QueueFull
 from models.media.sandbox import Precedence
 from models.media.types import DecodedFrame, Media

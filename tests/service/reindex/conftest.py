@@ -15,9 +15,9 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from index.catalog import Catalog
-from index.job_records import JobId
-from index.records import SpaceId, SpaceRecord
-from index.views import Views
+from index.records.jobs import JobId
+from index.records.spaces import SpaceId, SpaceRecord
+from index.views.views import Views
 from models.batching import Batcher
 from models.embedder import EmbedderId, Embeddings, Prepared, Space
 from models.errors import ModelUnavailable, UnknownModel

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from index.records import SpaceId
+from index.records.spaces import SpaceId
 from service.matching.matcher import MatchOptions
 from service.settings import Settings
 

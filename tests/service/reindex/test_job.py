@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from index.job_records import JobState
-from index.records import SpaceId, SpaceStage
+from index.records.jobs import JobState
+from index.records.spaces import SpaceId, SpaceStage
 from service.jobs.kinds import job_kinds
 from service.jobs.runner import Runner, RunnerRules
 from service.settings import Settings

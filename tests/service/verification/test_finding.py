@@ -9,7 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image, ImageOps
 
-from index.records import ItemId, SemanticHit, SpaceId
+from index.records.hits import SemanticHit
+from index.records.items import ItemId
+from index.records.spaces import SpaceId
 from service.matching.policy import Judged, SemanticFinding, Thresholds
 from service.matching.verification import Weighing, bundled_weighing
 

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from index.records import ItemId, LocalFeatures
+from index.records.items import ItemId, LocalFeatures
 from models.features import EXTRACTOR
 from service.jobs.features import FeatureTools, FillFeatures
 from service.matching.local_features import features_of

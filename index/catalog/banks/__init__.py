@@ -1,0 +1,1 @@
+"""Banks and what is banked: items, their features, tiles and originals."""

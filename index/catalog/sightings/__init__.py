@@ -1,0 +1,1 @@
+"""Recorded uploads: written, listed, searched through, forgotten."""

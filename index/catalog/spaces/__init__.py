@@ -1,0 +1,1 @@
+"""Spaces, and moving from one to another: filling it, and comparing the two."""

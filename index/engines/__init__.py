@@ -1,0 +1,1 @@
+"""Nearest neighbours among rows: the engines, what each is for, and which one holds how many."""

@@ -1,0 +1,1 @@
+"""The values that pass between the catalog, the views and the service."""

@@ -1,0 +1,1 @@
+"""What recorded uploads look like, where it can be searched: the newest come, the oldest go."""
