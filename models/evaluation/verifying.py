@@ -27,7 +27,7 @@ from models.verification import Far, VerificationRecord, terms_of
 VARIANT_RATE, RELATED_RATE = 1e-3, 1e-2
 ALIKE_RATE = 2e-3
 """The share of look-alikes that may reach the threshold of `variant`."""
-PAGED_RATE = 1e-2
+PAGED_RATE = 2e-2
 """The share of pictures whose very surroundings are banked that may: few uploads are of that kind."""
 WRONG, WRONG_ALIKE = 4, 10
 """Wrong candidates that are learned from, of each query; those that resemble it teach most."""

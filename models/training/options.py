@@ -61,8 +61,8 @@ class TrainingOptions:
     device: str = "auto"
     seed: int = 0
     width: int = 32
-    steps: int = 5_900
-    finish_steps: int = 1_400
+    steps: int = 14_550
+    finish_steps: int = 1_600
     size: int = 64
     finish_size: int = 80
     shipped_size: int = 96
