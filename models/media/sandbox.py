@@ -192,13 +192,16 @@ class Decoder:
     def _await_turn(self, turn: float, patience_s: float | None) -> bool:
         """Whether a child is free for it, or none will be, before patience ends."""
         self._waiting.append(turn)
+        granted = False
         try:
-            return self._changed.wait_for(
+            granted = self._changed.wait_for(
                 lambda: self._closed or (bool(self._idle) and turn == min(self._waiting)), patience_s
             )
+            return granted
         finally:
             self._waiting.remove(turn)
-            self._changed.notify_all()  # it is the next one's turn, where a child is free still
+            if self._waiting and len(self._idle) > granted:
+                self._changed.notify_all()  # it is the next one's turn, and a child is free for it
 
     def _give_back(self, child: "_Child | None", *, sound: bool) -> None:
         with self._changed:

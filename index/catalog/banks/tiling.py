@@ -50,7 +50,7 @@ class TileTable:
         with self._database.reading() as connection:
             bank_key, held = bank_rows.key_and_bank(connection, bank)
             unlike = _made_otherwise(connection, space, held.settings.tiles, after)
-            able = [items.c.original_bytes.is_not(None)] if held.settings.tiles else []
+            able = _able(held.settings.tiles)
             wanted = [items.c.bank_key == bank_key, items.c.item_key > after, unlike, *able]  # by an index, in order
             return kept_items(connection, wanted, limit)
 
@@ -104,7 +104,7 @@ class TileTable:
         with self._database.reading() as connection:
             bank_key, held = bank_rows.key_and_bank(connection, bank)
             unlike = _made_otherwise(connection, space, held.settings.tiles)
-            able = [items.c.original_bytes.is_not(None)] if held.settings.tiles else []
+            able = _able(held.settings.tiles)
             in_space = exists().where(
                 embeddings.c.item_key == items.c.item_key, embeddings.c.space_key == row_of(connection, space).key
             )
@@ -167,6 +167,11 @@ def _rows(connection: Connection, space_key: int, keys: Sequence[int]) -> Sequen
         .order_by(items.c.item_key, embeddings.c.frame_no)
     )
     return connection.execute(query).all()
+
+
+def _able(tiles: int) -> list[ColumnElement[bool]]:
+    """Tiles are made of the originals; to take them away none is needed."""
+    return [items.c.original_bytes.is_not(None)] if tiles else []
 
 
 def _wanted(row: Row[Any]) -> int:
