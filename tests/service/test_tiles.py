@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from index.records.jobs import Job, JobState
+from index.records.jobs import Job, JobId, JobState
 from service.jobs.kinds import job_kinds
 from service.jobs.runner import Runner, RunnerRules
 from service.runtime import Runtime
@@ -199,10 +199,9 @@ def test_what_has_no_original_keeps_what_it_has_and_is_counted(
     assert len(match(client, jpeg(1))) == 1
 
 
-def test_a_job_that_is_interrupted_goes_on_where_it_stopped(
-    client: FlaskClient, service: Runtime, png: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.jobs.tiles._PAGE", 2)
+@pytest.fixture
+def half_done(client: FlaskClient, service: Runtime, png: Callable[[int], bytes]) -> tuple[JobId, Runner]:
+    """A job for four tiles of five items that was stopped after two of them, and who can go on with it."""
     client.put("/v1/banks/first", json={"purpose": "harmful"})
     for seed in range(5):
         bank(client, "first", png(seed))
@@ -216,12 +215,18 @@ def test_a_job_that_is_interrupted_goes_on_where_it_stopped(
         first.stop()
         return put(*given)
 
-    monkeypatch.setattr(catalog.tiles, "put", last)
-    first.work_through(job_id)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("service.jobs.tiles._PAGE", 2)
+        patched.setattr(catalog.tiles, "put", last)
+        first.work_through(job_id)
     assert catalog.tiles.coverage("first", service.spaces[0].id).filled == 2
-    monkeypatch.undo()
+    return job_id, second
+
+
+def test_a_job_that_is_interrupted_goes_on_where_it_stopped(service: Runtime, half_done: tuple[JobId, Runner]) -> None:
+    job_id, second = half_done
     second.work_through(job_id)
-    ended = catalog.jobs.get(job_id)
+    ended = service.catalog.jobs.get(job_id)
     assert (ended.state, ended.progress.counts) == (JobState.SUCCEEDED, {"done": 5, "tiled": 5})
 
 
@@ -265,27 +270,11 @@ def test_a_setting_that_changes_while_a_job_runs_is_what_the_bank_ends_with(
 
 
 def test_a_job_that_is_gone_on_with_after_the_setting_changed_begins_anew(
-    client: FlaskClient, service: Runtime, png: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, service: Runtime, half_done: tuple[JobId, Runner]
 ) -> None:
-    monkeypatch.setattr("service.jobs.tiles._PAGE", 2)
-    client.put("/v1/banks/first", json={"purpose": "harmful"})
-    for seed in range(5):
-        bank(client, "first", png(seed))
-    wants(client, 4)
-    catalog, kinds = service.catalog, job_kinds(service, None)
-    job_id = catalog.jobs.create("tiles", kinds["tiles"].checked({"bank": "first"})).job_id
-    first, second = (Runner(catalog.jobs, kinds, service.settings.jobs_dir, service.log) for _ in range(2))
-    put = catalog.tiles.put
-
-    def last(*given: Any) -> int:
-        first.stop()
-        return put(*given)
-
-    monkeypatch.setattr(catalog.tiles, "put", last)
-    first.work_through(job_id)
-    monkeypatch.undo()
+    job_id, second = half_done
     wants(client, 0)
     second.work_through(job_id)
-    assert catalog.tiles.coverage("first", service.spaces[0].id).filled == 5
+    assert service.catalog.tiles.coverage("first", service.spaces[0].id).filled == 5
     service.views.follow()
     assert rows(service) == 5
